@@ -1,0 +1,63 @@
+# Production Gap & Cargo Forecast. `make help` lists what there is.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK_ID := $(shell sha256sum requirements.lock pyproject.toml | sha256sum | cut -c1-16)
+INSTALLED := $(VENV)/.installed-$(LOCK_ID)
+export OPERATOR
+export PYTHONUTF8 := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint format api dagster simulators notebooks release-path clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install: $(INSTALLED) ## create .venv from the hash-locked requirements
+
+# uv installs the lock in seconds; where it cannot reach the index (it does not read pip's configuration), pip does the same.
+$(INSTALLED):
+	@echo "Installing into $(VENV) from requirements.lock …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@rm -f $(VENV)/.installed-*
+	@sed -n '/^uv==/,/# via/p' requirements.lock > $(VENV)/uv.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/uv.lock 2> >(grep -v '^WARNING: Location' >&2)
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --compile-bytecode --no-deps --require-hashes -r requirements.lock \
+	  || $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --no-deps --no-build-isolation -e . \
+	  || $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: install ## run everything on this machine: source systems, pipelines, release, API, Dagster; CHECK=1 calls every endpoint and exits
+	@exec $(BIN)/python -m pipelines.demo --operator "$${OPERATOR:-sandbox}" $(if $(filter 1,$(CHECK)),--check)
+
+test: install ## lint-free code assumed: run every test but the heavy proofs
+	@$(BIN)/python -m pytest
+
+test-all: install ## run every test, heavy proofs too
+	@$(BIN)/python -m pytest -m "slow or not slow"
+
+lint: install ## Ruff, mypy --strict, import-linter
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
+
+format: install ## format the code
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+api: install ## serve the current release on PORT (8000)
+	@exec $(BIN)/python -m api
+
+dagster: install ## the Dagster UI on 3000 with daemon, against the configured sources
+	@mkdir -p var/dagster && DAGSTER_HOME="$$PWD" exec $(BIN)/python -m dagster dev -m pipelines.definitions -p 3000
+
+simulators: install ## the source systems of OPERATOR (sandbox) on loopback; writes their settings to var/simulators.env
+	@exec $(BIN)/python -m pipelines.simulators --operator "$${OPERATOR:-sandbox}" --data-root var/simulators --environment-file var/simulators.env
+
+notebooks: install ## open the notebooks
+	@exec $(BIN)/marimo edit notebooks
+
+release-path: install ## print the current release's DuckDB file
+	@$(BIN)/python -m warehouse.release
+
+clean: ## forget lake, releases and Dagster state (keeps .venv)
+	@rm -rf var

@@ -1,0 +1,170 @@
+"""Encoded bytes by release, path, query and encoding, with their entity tags; bounded in memory, never expired.
+
+A body is a pure function of release and query, so its bytes live as long as the release is served.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cache
+from pathlib import Path
+
+from api.cors import Header
+from api.facts import ReleaseFacts
+from api.negotiation import ENCODINGS, IDENTITY, MIN_BYTES, compress
+
+Key = tuple[str, bytes]
+VARY = (b"vary", b"Accept-Encoding, Origin")
+REVALIDATE = (b"cache-control", b"private, no-cache")
+
+
+@cache
+def build_id() -> str:
+    """Hash of the API's code and queries: a new build of the API never confirms an old build's entity tag."""
+    digest = hashlib.blake2b(digest_size=8)
+    here = Path(__file__).resolve().parent
+    queries = here.parent / "warehouse" / "sql" / "queries"
+    for file in [*sorted(here.rglob("*.py")), *sorted(queries.glob("*.sql"))]:
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+class Tagger:
+    """Makes entity tags; they differ by whatever the server's own settings change in a body."""
+
+    def __init__(self, default_units: str) -> None:
+        self._prefix = f"{build_id()}\0{default_units}\0".encode()
+
+    def base(self, release_id: str, path: str, query: bytes, scope: str = "") -> str:
+        """The tag's part that all encodings share. `scope` is what the caller may see."""
+        digest = hashlib.blake2b(self._prefix, digest_size=12)
+        digest.update(f"{release_id}\0{scope}\0{path}\0".encode())
+        digest.update(query)
+        return f"{release_id}.{digest.hexdigest()}"
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What headers say of an answer's release."""
+
+    release_id: str
+    last_modified: str
+    production_date: date
+
+    @classmethod
+    def of(cls, facts: ReleaseFacts, production_date: date) -> "Stamp":
+        """The stamp of an answer about the production day."""
+        return cls(facts.release_id, facts.last_modified, production_date)
+
+
+def validators(stamp: Stamp, tag: str) -> tuple[Header, ...]:
+    """Headers that a 200 and its 304 share."""
+    return (
+        (b"etag", f'"{tag}"'.encode()),
+        (b"last-modified", stamp.last_modified.encode()),
+        (b"data-version", stamp.release_id.encode()),
+        (b"production-date", stamp.production_date.isoformat().encode()),
+        REVALIDATE,
+        VARY,
+    )
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A body in one encoding with its fixed headers. The tuple is copied into each answer's own list."""
+
+    body: bytes
+    headers: tuple[Header, ...]
+
+
+@dataclass
+class Entry:
+    """One answer of a release in every encoding that was asked for so far."""
+
+    identity: bytes
+    tag_base: str
+    stamp: Stamp
+    route: str
+    encoded: dict[str, Encoded] = field(default_factory=dict)
+
+    def encode(self, encoding: str) -> Encoded:
+        """The body in the encoding; small bodies stay as they are."""
+        if len(self.identity) < MIN_BYTES:
+            encoding = IDENTITY
+        found = self.encoded.get(encoding)
+        if found is None:
+            body = compress(self.identity, encoding)
+            extra = () if encoding == IDENTITY else ((b"content-encoding", encoding.encode()),)
+            found = Encoded(
+                body,
+                (
+                    (b"content-type", b"application/json"),
+                    (b"content-length", str(len(body)).encode()),
+                    *extra,
+                    *validators(self.stamp, f"{self.tag_base}.{encoding}"),
+                ),
+            )
+            self.encoded[encoding] = found
+        return found
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return len(self.identity) + sum(len(e.body) for e in self.encoded.values() if e.body is not self.identity)
+
+
+class ReleaseCache:
+    """The answers of one release. Answers put before the switch are kept; later ones leave, oldest use first."""
+
+    def __init__(self, facts: ReleaseFacts, max_bytes: int) -> None:
+        self.facts = facts
+        self.stamp = Stamp.of(facts, facts.latest_day)
+        self._max_bytes = max_bytes
+        self._warm: dict[Key, Entry] = {}
+        self._recent: OrderedDict[Key, Entry] = OrderedDict()
+        self._warm_bytes = 0
+        self._recent_bytes = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return self._warm_bytes + self._recent_bytes
+
+    def __len__(self) -> int:
+        return len(self._warm) + len(self._recent)
+
+    def get(self, key: Key) -> Entry | None:
+        """The answer, if it is held."""
+        entry = self._warm.get(key)
+        if entry is None:
+            entry = self._recent.get(key)
+            if entry is not None:
+                self._recent.move_to_end(key)
+        return entry
+
+    def warm(self, entries: Iterable[tuple[Key, Entry]]) -> None:
+        """Keeps answers in every encoding, as long as they fill at most half of the memory."""
+        for key, entry in entries:
+            for encoding in (IDENTITY, *ENCODINGS):
+                entry.encode(encoding)
+            if self._warm_bytes + entry.size > self._max_bytes // 2:
+                return
+            self._warm[key] = entry
+            self._warm_bytes += entry.size
+
+    def put(self, key: Key, entry: Entry) -> None:
+        """Holds an answer; one that alone is larger than an eighth of the memory is not held."""
+        # Room for the compressed forms is set aside at once, so that encoding later cannot pass the bound.
+        cost = 2 * len(entry.identity)
+        if cost > self._max_bytes // 8:
+            return
+        previous = self._recent.pop(key, None)
+        if previous is not None:
+            self._recent_bytes -= 2 * len(previous.identity)
+        self._recent[key] = entry
+        self._recent_bytes += cost
+        while self._recent_bytes + self._warm_bytes > self._max_bytes and self._recent:
+            _, oldest = self._recent.popitem(last=False)
+            self._recent_bytes -= 2 * len(oldest.identity)

@@ -1,0 +1,82 @@
+"""Structured logs and W3C trace context: who asked what, answered from which release, how fast.
+
+One JSON object a line on standard error; never a header's value, a token or a body.
+"""
+
+import logging
+import re
+import secrets
+import sys
+import time
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+logger = logging.getLogger("production_gap.api")
+
+_TRACEPARENT = re.compile(rb"^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$")
+_REQUEST_ID = re.compile(rb"^[A-Za-z0-9._:-]{1,64}$")
+_NO_TRACE = b"0" * 32
+
+
+@dataclass(slots=True)
+class Trace:
+    """Identity of a request: the caller's trace when it sent a valid one, else a new one."""
+
+    trace_id: str
+    span_id: str
+    request_id: str
+
+    def fields(self) -> dict[str, str]:
+        """The fields of a log line."""
+        return {"traceId": self.trace_id, "spanId": self.span_id, "requestId": self.request_id}
+
+    def traceparent(self) -> bytes:
+        """The W3C header of the answer."""
+        return f"00-{self.trace_id}-{self.span_id}-01".encode()
+
+
+def new_trace(traceparent: bytes | None, request_id: bytes | None) -> Trace:
+    """The trace of a request. What is malformed is replaced, never an error: tracing must not refuse work."""
+    match = _TRACEPARENT.match(traceparent) if traceparent else None
+    span_id = secrets.token_hex(8)
+    trace_id = match[1].decode() if match and match[1] != _NO_TRACE else secrets.token_hex(16)
+    known = request_id is not None and _REQUEST_ID.match(request_id)
+    return Trace(trace_id, span_id, request_id.decode() if known and request_id else span_id)
+
+
+def trace_of(scope: MutableMapping[str, Any]) -> Trace:
+    """The trace that the outermost layer put into the scope; a new one where there is none."""
+    trace = scope.get("state", {}).get("trace")
+    return trace if isinstance(trace, Trace) else new_trace(None, None)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, the record's fields, and the exception if any."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line: dict[str, Any] = {
+            "time": f"{moment}.{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update(getattr(record, "fields", {}))
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(line, enc_hook=str).decode()
+
+
+def configure_logging(level: str) -> None:
+    """Sets the process's logging: JSON lines on standard error at the level. Calling it again replaces the handler."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    # The server's own access lines would stand beside ours and say less.
+    logging.getLogger("granian.access").setLevel(logging.CRITICAL)

@@ -1,0 +1,304 @@
+"""The lake: Parquet by table and partition, content-addressed, with a `_current` entry that moves atomically.
+
+A partition is a production day (`2026-11-21`), a closed month (`2026-10`, written by compaction or bootstrap) or `all`
+(a snapshot). A day overrides its month. A file that was once current is never rewritten, so a release can refer to it.
+"""
+
+import hashlib
+import io
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import dataframely as dy
+import msgspec
+import polars as pl
+
+from warehouse.catalog.tables import TABLES
+
+SNAPSHOT = "all"
+_DAY_LENGTH, _MONTH_LENGTH = len("2026-11-21"), len("2026-11")
+# Row groups of this size keep a day of one-minute tags in a few groups and let readers skip by tag.
+ROW_GROUP_ROWS = 131_072
+
+
+class LakeTableMissing(LookupError):
+    """The table was never written; the reader can run the stage that writes it."""
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a partition's content came from; kept beside the file, never in rows, so that equal content has equal hash."""
+
+    extracted_at_utc: datetime
+    run_id: str
+    request: str = ""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """What `_current` says of a partition."""
+
+    file: str
+    sha256: str
+    rows: int
+
+
+class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
+    """The provenance file beside a Parquet file."""
+
+    sha256: str
+    rows: int
+    extracted_at_utc: datetime
+    run_id: str
+    request: str
+
+
+@dataclass(frozen=True)
+class Written:
+    """Outcome of writing one partition; `changed` is False when the content was already current."""
+
+    table: str
+    partition: str
+    entry: Entry
+    changed: bool
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A current file of a table."""
+
+    table: str
+    partition: str
+    entry: Entry
+    path: Path
+
+
+@dataclass
+class Lake:
+    """A lake under one root folder. Safe for one writer a partition and any number of readers."""
+
+    root: Path
+    # Entries are re-read when `_current` changes; the cache saves opening thousands of small JSON files.
+    _entries: dict[tuple[str, str], tuple[int, Entry]] = field(default_factory=dict, repr=False)
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def write_days(
+        self, table: str, frame: pl.DataFrame, labels: Sequence[date], *, provenance: Provenance
+    ) -> list[Written]:
+        """Replace the day partitions of `labels` by the rows of `frame`; a label without rows gets an empty file.
+
+        Rows whose production_date is not among `labels` are an error of the caller and raise ValueError.
+        """
+        conformed = conform(table, frame)
+        parts = self._split(conformed, labels)
+        return [self._write(table, day.isoformat(), parts.get(day, conformed.clear()), provenance) for day in labels]
+
+    def write_month(self, table: str, frame: pl.DataFrame, month: str, *, provenance: Provenance) -> Written:
+        """Replace a closed month (`YYYY-MM`) as one file and drop the month's day entries, whose files stay."""
+        written = self._write(table, month, conform(table, frame), provenance)
+        for day in self._partitions_of(table):
+            if len(day) == _DAY_LENGTH and day.startswith(month):
+                (self.root / table / day / "_current").unlink(missing_ok=True)
+                self._entries.pop((table, day), None)
+        return written
+
+    def write_snapshot(self, table: str, frame: pl.DataFrame, *, provenance: Provenance) -> Written:
+        """Replace the table's only partition."""
+        return self._write(table, SNAPSHOT, conform(table, frame), provenance)
+
+    def _split(self, frame: pl.DataFrame, labels: Sequence[date]) -> dict[date, pl.DataFrame]:
+        parts: dict[date, pl.DataFrame] = {
+            key[0]: part
+            for key, part in frame.partition_by("production_date", as_dict=True, maintain_order=True).items()
+        }
+        strangers = sorted(set(parts) - set(labels))
+        if strangers:
+            raise ValueError(f"rows of production days outside the range written: {strangers[:5]}")
+        return parts
+
+    def _write(self, table: str, partition: str, frame: pl.DataFrame, provenance: Provenance) -> Written:
+        current = self.current(table, partition)
+        if current is None and (month := self._unchanged_in_month(table, partition, frame)) is not None:
+            return Written(table, partition, month, changed=False)
+        content = frame_bytes(frame)
+        sha256 = hashlib.sha256(content).hexdigest()
+        if current is not None and current.sha256 == sha256:
+            return Written(table, partition, current, changed=False)
+        folder = self.root / table / partition
+        folder.mkdir(parents=True, exist_ok=True)
+        entry = Entry(file=f"{sha256}.parquet", sha256=sha256, rows=frame.height)
+        target = folder / entry.file
+        if not target.exists():
+            replace_file(target, content)
+        sidecar = Sidecar(
+            sha256=sha256,
+            rows=frame.height,
+            extracted_at_utc=provenance.extracted_at_utc,
+            run_id=provenance.run_id,
+            request=provenance.request,
+        )
+        replace_file(folder / f"{sha256}.json", msgspec.json.encode(sidecar))
+        replace_file(folder / "_current", msgspec.json.encode(entry))
+        self._entries.pop((table, partition), None)
+        return Written(table, partition, entry, changed=True)
+
+    def _unchanged_in_month(self, table: str, partition: str, frame: pl.DataFrame) -> Entry | None:
+        """The month's entry when a day's rows stand in it unchanged: no day file is needed to say so."""
+        if len(partition) != _DAY_LENGTH:
+            return None
+        entry = self.current(table, partition[:_MONTH_LENGTH])
+        if entry is None:
+            return None
+        path = self.root / table / partition[:_MONTH_LENGTH] / entry.file
+        rows = pl.read_parquet(path).filter(pl.col("production_date") == date.fromisoformat(partition))
+        return entry if rows.equals(frame) else None
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def current(self, table: str, partition: str) -> Entry | None:
+        """What is current in a partition, None when it was never written."""
+        pointer = self.root / table / partition / "_current"
+        try:
+            stamp = pointer.stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+        cached = self._entries.get((table, partition))
+        if cached is not None and cached[0] == stamp:
+            return cached[1]
+        entry = msgspec.json.decode(pointer.read_bytes(), type=Entry)
+        self._entries[table, partition] = (stamp, entry)
+        return entry
+
+    def sidecar(self, table: str, partition: str) -> Sidecar | None:
+        """Provenance of what is current in a partition."""
+        entry = self.current(table, partition)
+        if entry is None:
+            return None
+        path = self.root / table / partition / f"{entry.sha256}.json"
+        return msgspec.json.decode(path.read_bytes(), type=Sidecar)
+
+    def partitions(self, table: str, first: date | None = None, last: date | None = None) -> list[Partition]:
+        """Current files of a table that can hold production days in [first, last]; snapshots when no range is given."""
+        found = []
+        for name in self._partitions_of(table):
+            if first is not None and last is not None:
+                if name == SNAPSHOT:
+                    continue
+                low, high = first.isoformat()[: len(name)], last.isoformat()[: len(name)]
+                if not low <= name <= high:
+                    continue
+            entry = self.current(table, name)
+            if entry is not None:
+                found.append(Partition(table, name, entry, self.root / table / name / entry.file))
+        return found
+
+    def labels(self, table: str) -> list[date]:
+        """Production days that the table has a partition for, months expanded to the days they hold."""
+        days: set[date] = set()
+        for part in self.partitions(table):
+            if len(part.partition) == _DAY_LENGTH:
+                days.add(date.fromisoformat(part.partition))
+            elif len(part.partition) == _MONTH_LENGTH:
+                days.update(
+                    pl.scan_parquet(part.path)
+                    .select(pl.col("production_date").unique())
+                    .collect()
+                    .to_series()
+                    .to_list()
+                )
+        return sorted(days)
+
+    def scan(self, table: str, first: date, last: date) -> pl.LazyFrame:
+        """Rows of the production days in [first, last], day files before months. Raises LakeTableMissing."""
+        if not (self.root / table).is_dir():
+            raise LakeTableMissing(f"{table} was never written under {self.root}: run the stage that writes it")
+        parts = self.partitions(table, first, last)
+        days = [p for p in parts if len(p.partition) == _DAY_LENGTH]
+        months = [p for p in parts if len(p.partition) == _MONTH_LENGTH]
+        frames = []
+        if days:
+            frames.append(pl.scan_parquet([p.path for p in days], glob=False))
+        overridden = [date.fromisoformat(p.partition) for p in days]
+        for part in months:
+            # Rows are stored day first, so the range is cut by row-group statistics.
+            in_range = pl.col("production_date").is_between(first, last)
+            own = ~pl.col("production_date").is_in(overridden) if overridden else pl.lit(value=True)
+            frames.append(pl.scan_parquet(part.path, glob=False).filter(in_range & own))
+        if not frames:
+            return empty(table).lazy()
+        return pl.concat(frames) if len(frames) > 1 else frames[0]
+
+    def read(self, table: str, first: date, last: date) -> pl.DataFrame:
+        """Collected rows of [first, last] in key order; empty with the right columns when the table was never written."""
+        if not (self.root / table).is_dir():
+            return empty(table)
+        return self.scan(table, first, last).collect().sort(TABLES[table].key)
+
+    def read_snapshot(self, table: str) -> pl.DataFrame:
+        """The snapshot of an unpartitioned table; empty with the right columns when it was never written."""
+        entry = self.current(table, SNAPSHOT)
+        if entry is None:
+            return empty(table)
+        return pl.read_parquet(self.root / table / SNAPSHOT / entry.file)
+
+    def _partitions_of(self, table: str) -> list[str]:
+        folder = self.root / table
+        if not folder.is_dir():
+            return []
+        with os.scandir(folder) as entries:
+            return sorted(e.name for e in entries if e.is_dir())
+
+
+def empty(table: str) -> pl.DataFrame:
+    """A frame of the table's columns and types without rows."""
+    return pl.DataFrame(schema=_dtypes(TABLES[table].schema))
+
+
+def conform(table: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """Columns in catalogue order and dtype, sorted by key; NaN becomes null. A missing or unknown column raises ValueError."""
+    dtypes = _dtypes(TABLES[table].schema)
+    unknown, missing = sorted(set(frame.columns) - set(dtypes)), sorted(set(dtypes) - set(frame.columns))
+    if unknown or missing:
+        raise ValueError(f"{table}: columns unknown to the catalogue {unknown}, columns missing {missing}")
+    columns: Iterable[pl.Expr] = (
+        pl.col(name).cast(dtype).fill_nan(None) if dtype.is_float() else pl.col(name).cast(dtype)
+        for name, dtype in dtypes.items()
+    )
+    # Rechunked and fully sorted, so that equal rows give equal bytes whatever their order was.
+    return frame.select(columns).sort(list(TABLES[table].key), maintain_order=True).rechunk()
+
+
+def _dtypes(schema: type[dy.Schema]) -> Mapping[str, pl.DataType]:
+    return {name: column.dtype for name, column in schema.columns().items()}
+
+
+def frame_bytes(frame: pl.DataFrame) -> bytes:
+    """Parquet bytes of a frame, deterministic for equal rows in equal order."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", compression_level=3, row_group_size=ROW_GROUP_ROWS)
+    return buffer.getvalue()
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, and a crash leaves one of them."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(content)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def as_metadata(written: Sequence[Written]) -> dict[str, Any]:
+    """Summary of a write for logs and Dagster metadata."""
+    return {
+        "dagster/row_count": sum(w.entry.rows for w in written),
+        "partitions": len(written),
+        "changed": sum(w.changed for w in written),
+    }

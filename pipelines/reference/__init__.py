@@ -1,0 +1,1 @@
+"""Operators' reference folders: data, no code."""

@@ -1,0 +1,79 @@
+"""What the pipeline needs of Energy Components, whichever way it is reached; and what both ways share.
+
+Two transports: REST (`ec_rest`) and Oracle (`ec_oracle`). Both read datasets of the site's mapping and give the same
+canonical columns, so that the rest of the pipeline does not know which one answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Protocol
+
+import polars as pl
+
+from pipelines.sources.errors import Asking, SourceBroken
+from pipelines.sources.extract import Extract
+from pipelines.sources.mapping import DatasetMapping
+
+SOURCE = "Energy Components"
+
+
+class EnergyComponents(Protocol):
+    """Reads of one Energy Components installation."""
+
+    def read(self, dataset: str, first: date, last: date) -> Extract:
+        """The dataset's rows for the production days `first` to `last`, both included, in canonical columns.
+
+        A dataset without rows gives an empty frame of the right schema. Raises SourceBroken (also for a dataset that
+        the mapping lacks), SourceNotReady, SourceUnavailable.
+        """
+
+    def preflight(self) -> list[str]:
+        """What stands in the way of reading, one sentence each with what to do; empty when nothing does."""
+
+    def close(self) -> None:
+        """Give the connections back."""
+
+
+def asking_for(dataset: str, first: date, last: date) -> Asking:
+    """The opening words of this read's messages."""
+    return Asking(SOURCE, dataset, str(first) if first == last else f"{first} to {last}")
+
+
+def mapped(datasets: Mapping[str, DatasetMapping], dataset: str, first: date, last: date) -> DatasetMapping:
+    """The dataset's mapping. Raises SourceBroken for one that the site does not map, ValueError for an inverted range."""
+    if last < first:
+        raise ValueError(f"the last day {last} lies before the first {first}")
+    if dataset not in datasets:
+        raise SourceBroken(
+            asking_for(dataset, first, last),
+            asked=f"dataset {dataset}",
+            came=f"a mapping of {', '.join(sorted(datasets)) or 'nothing'}",
+            what_next="not retried: add the dataset to energy_components.toml",
+        )
+    return datasets[dataset]
+
+
+def tidy(mapping: DatasetMapping, frame: pl.DataFrame, first: date, last: date) -> tuple[pl.DataFrame, list[str]]:
+    """Rows of the asked days, one a key, and sentences about what was left out.
+
+    A row of another production day was not asked for; of several rows with one key the highest rev_no stands, else the
+    last received (a page that shifted while it was read gives a row twice).
+    """
+    warnings: list[str] = []
+    if "production_date" in frame.columns:
+        inside = frame.filter(pl.col("production_date").is_between(first, last) | pl.col("production_date").is_null())
+        if inside.height < frame.height:
+            warnings.append(f"{mapping.name}: {frame.height - inside.height} rows of days that were not asked for")
+        frame = inside
+    if mapping.key:
+        if "rev_no" in frame.columns:
+            order = pl.col("rev_no").fill_null(-1)
+            single = frame.sort(order, maintain_order=True).unique(mapping.key, keep="last", maintain_order=True)
+        else:
+            single = frame.unique(mapping.key, keep="last", maintain_order=True)
+        if single.height < frame.height:
+            warnings.append(f"{mapping.name}: {frame.height - single.height} repeated rows")
+        frame = single.sort(mapping.key)
+    return frame, warnings

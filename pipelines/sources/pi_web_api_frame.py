@@ -1,0 +1,124 @@
+"""PI samples to columns: numbers, states, faults and instants, a page at a time.
+
+Pure: structs in, a frame out. Timestamps are cast by Arrow (five times faster than Polars' parser) and cut to µs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+import polars as pl
+import pyarrow as pa
+
+from pipelines.sources.payloads_pi import Sample, State
+
+_INSTANT = pl.Datetime("us", "UTC")
+_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "tag_id": pl.UInt32,
+    "observed_at_utc": _INSTANT,
+    "value": pl.Float64,
+    "state_code": pl.Int16,
+    "is_good": pl.Boolean,
+    "is_questionable": pl.Boolean,
+}
+RECORDED_SCHEMA = pl.Schema(_COLUMNS)
+
+_gc_lock = threading.Lock()
+_gc_holders = 0
+_gc_was_on = False
+
+
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """Hold the cyclic collector off while a page is decoded: its structs hold no cycles, and walking them costs 5-8 %."""
+    global _gc_holders, _gc_was_on
+    with _gc_lock:
+        if _gc_holders == 0:
+            _gc_was_on = gc.isenabled()
+            gc.disable()
+        _gc_holders += 1
+    try:
+        yield
+    finally:
+        with _gc_lock:
+            _gc_holders -= 1
+            if _gc_holders == 0 and _gc_was_on:
+                gc.enable()
+
+
+def instants(texts: Sequence[str]) -> pl.Series:
+    """UTC instants (µs, cut, not rounded) of ISO texts with 0 to 9 fractional digits. Raises ValueError for another text."""
+    try:
+        nanoseconds = pa.array(texts, pa.string()).cast(pa.timestamp("ns", "UTC"))
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"unreadable timestamp: {error}") from None
+    return pl.Series("observed_at_utc", nanoseconds.cast(pa.timestamp("us", "UTC"), safe=False), dtype=_INSTANT)
+
+
+def recorded_frame(streams: Iterable[tuple[int, Sequence[Sample]]]) -> pl.DataFrame:
+    """One row a sample, in the order received, for pairs of tag id and samples that all have a timestamp.
+
+    A system state is a null value with its code; a digital state is its code as a number; a value that comes with
+    errors, a text and an absent value are null and not good. Raises ValueError for an unreadable timestamp.
+    """
+    pairs = list(streams)
+    lists = [samples for _, samples in pairs]
+    samples = list(chain.from_iterable(lists))
+    if not samples:
+        return RECORDED_SCHEMA.to_frame()
+    tag_ids = pl.Series("tag_id", [tag_id for tag_id, _ in pairs], dtype=pl.UInt32)
+    lengths = pl.Series("length", [len(each) for each in lists], dtype=pl.UInt32)
+    values, codes, faulty = _values(samples)
+    frame = pl.DataFrame(
+        [
+            pl.select(pl.lit(tag_ids).repeat_by(pl.lit(lengths)).explode()).to_series().rename("tag_id")
+            if len(pairs) > 1
+            else pl.repeat(pairs[0][0], len(samples), dtype=pl.UInt32, eager=True).alias("tag_id"),
+            instants([sample.Timestamp or "" for sample in samples]),
+            values,
+            codes,
+            pl.Series("is_good", [sample.Good for sample in samples], dtype=pl.Boolean),
+            pl.Series("is_questionable", [sample.Questionable for sample in samples], dtype=pl.Boolean),
+        ]
+    )
+    good = pl.col("is_good") & pl.col("value").is_not_null()
+    if faulty is not None:
+        good = good & ~faulty
+    return frame.with_columns(is_good=good)
+
+
+def _values(samples: list[Sample]) -> tuple[pl.Series, pl.Series, pl.Series | None]:
+    raw = [sample.Value for sample in samples]
+    faults = [sample.Errors is not None and len(sample.Errors) > 0 for sample in samples]
+    has_faults = any(faults)
+    if not has_faults and all(value.__class__ is float for value in raw):
+        return (
+            pl.Series("value", raw, dtype=pl.Float64).fill_nan(None),
+            pl.repeat(None, len(raw), dtype=pl.Int16, eager=True).alias("state_code"),
+            None,
+        )
+    values: list[float | None] = []
+    codes: list[int | None] = []
+    for value, fault in zip(raw, faults, strict=True):
+        number, code = _one(value)
+        values.append(None if fault else number)
+        codes.append(code)
+    return (
+        pl.Series("value", values, dtype=pl.Float64).fill_nan(None),
+        pl.Series("state_code", codes, dtype=pl.Int64).cast(pl.Int16, strict=False),
+        pl.Series("faulty", faults, dtype=pl.Boolean) if has_faults else None,
+    )
+
+
+def _one(value: float | State | str | bool | None) -> tuple[float | None, int | None]:
+    if isinstance(value, State):
+        if value.IsSystem:
+            return None, value.Value
+        return (None if value.Value is None else float(value.Value)), None
+    if isinstance(value, str) or value is None:
+        return None, None
+    return float(value), None

@@ -1,0 +1,118 @@
+"""What every stage works with: the site, the lake, the clock, the sources, and where progress goes."""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from pipelines import site as sites
+from pipelines.lake import Lake, Provenance, Written
+from pipelines.settings import Clock, Settings, clock
+from pipelines.site import Site
+from pipelines.sources.config import EcOracleConfig, EcRestConfig, PiConfig, SharePointConfig
+from pipelines.transforms.production_day import ProductionCalendar
+
+log = logging.getLogger(__name__)
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One run's surroundings. Stages are functions of a workspace and a range of labels."""
+
+    site: Site
+    lake: Lake
+    warehouse_dir: Path
+    now: Clock
+    energy_components: EcRestConfig | EcOracleConfig | None = None
+    pi: PiConfig | None = None
+    sharepoint: SharePointConfig | None = None
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    report: Report = log.info
+    # Bootstrap writes closed months as one file each; a refresh writes days.
+    is_bootstrap: bool = False
+
+    @cached_property
+    def calendar(self) -> ProductionCalendar:
+        """Production days of the site's facilities."""
+        return ProductionCalendar(zone=self.site.zone, day_start=self.site.day_start, facilities=self.site.facilities)
+
+    @property
+    def latest_label(self) -> date:
+        """The latest closed production day."""
+        return self.calendar.latest_closed(self.now())
+
+    def provenance(self, request: str = "") -> Provenance:
+        """Provenance of what this run writes now."""
+        return Provenance(extracted_at_utc=self.now(), run_id=self.run_id, request=request)
+
+    def write(self, table: str, frame: pl.DataFrame, labels: Sequence[date], request: str = "") -> list[Written]:
+        """Write a range of labels: whole closed months as months when bootstrapping, days otherwise."""
+        provenance = self.provenance(request)
+        if not self.is_bootstrap:
+            return self.lake.write_days(table, frame, labels, provenance=provenance)
+        written: list[Written] = []
+        days: list[date] = []
+        for month, members in _by_month(labels):
+            if _is_whole_month(members) and members[-1] < self.latest_label - timedelta(days=_OPEN_DAYS):
+                rows = frame.filter(pl.col("production_date").is_between(members[0], members[-1]))
+                written.append(self.lake.write_month(table, rows, month, provenance=provenance))
+            else:
+                days.extend(members)
+        if days:
+            rows = frame.filter(pl.col("production_date").is_in(days))
+            written.extend(self.lake.write_days(table, rows, days, provenance=provenance))
+        return written
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Report a step's start and end with its duration."""
+        begun = time.perf_counter()
+        yield
+        self.report(f"{what} ({time.perf_counter() - begun:.1f} s)")
+
+
+# Days that a trailing re-read may still change stay day files.
+_OPEN_DAYS = 45
+
+
+def _by_month(labels: Sequence[date]) -> list[tuple[str, list[date]]]:
+    months: dict[str, list[date]] = {}
+    for label in sorted(labels):
+        months.setdefault(f"{label:%Y-%m}", []).append(label)
+    return list(months.items())
+
+
+def _is_whole_month(members: Sequence[date]) -> bool:
+    first = members[0]
+    after = (first.replace(day=28) + timedelta(days=4)).replace(day=1)
+    return first.day == 1 and len(members) == (after - first).days
+
+
+def label_range(first: date, last: date) -> list[date]:
+    """Labels from first to last, both included."""
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def open_workspace(settings: Settings, *, report: Report = log.info, is_bootstrap: bool = False) -> Workspace:
+    """The workspace that the settings describe. Raises SiteError or SettingsError with every fault."""
+    site = sites.load(settings.operator)
+    as_of: datetime | None = settings.as_of or site.as_of
+    return Workspace(
+        site=site,
+        lake=Lake(settings.lake / site.operator),
+        warehouse_dir=settings.warehouse_dir,
+        now=clock(as_of),
+        energy_components=settings.energy_components,
+        pi=settings.pi,
+        sharepoint=settings.sharepoint,
+        report=report,
+        is_bootstrap=is_bootstrap,
+    )

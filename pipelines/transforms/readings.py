@@ -1,0 +1,235 @@
+"""PI tags over production days: time-weighted mean with its coverage, last good value, frozen runs.
+
+Samples are sorted by tag and time, so one shift of a whole column with a tag comparison finds each sample's successor; no
+window function is used. Units become base units here. What counts as a facility's production is decided in production.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import cast
+
+import polars as pl
+
+from pipelines.transforms import quality
+from pipelines.transforms.production_day import ProductionCalendar
+from pipelines.transforms.units import Phase, UnitTable, phase_of
+
+SCHEMA = {
+    "production_date": pl.Date(),
+    "tag_id": pl.UInt32(),
+    "tag_name": pl.String(),
+    "facility_id": pl.String(),
+    "network": pl.String(),
+    "measurement": pl.String(),
+    "unit": pl.String(),
+    "time_weighted_mean": pl.Float64(),
+    "good_fraction": pl.Float64(),
+    "sample_count": pl.Int64(),
+    "frozen_fraction": pl.Float64(),
+    "last_value": pl.Float64(),
+    "last_good_at_utc": pl.Datetime("us", "UTC"),
+    "quality": pl.String(),
+}
+# First cut of the norm: a live analogue signal does not repeat one value thirty times; half an hour at one sample a minute.
+FROZEN_SAMPLES = 30
+# Rows worked on at once: large enough to spread fixed costs, small enough to keep memory flat over long ranges.
+CHUNK_ROWS = 400_000
+_MICROSECONDS = 1e6
+_RATE = "rate"
+
+
+class ReadingError(ValueError):
+    """A tag whose unit cannot be converted; the message names every such tag."""
+
+
+def daily_readings(
+    samples: pl.DataFrame,
+    tags: pl.DataFrame,
+    calendar: ProductionCalendar,
+    labels: Sequence[date],
+    units: UnitTable,
+) -> pl.DataFrame:
+    """Rows of core__daily_reading, one a tag and label, also for tags without a sample (null mean, quality missing).
+
+    `samples`: rows of raw_pi__*, each label with its own rows and per tag the last sample before the day; any order.
+    `tags`: tag_id, tag_name, facility_id, network, measurement, unit, is_step, hold_limit_seconds.
+    Mean = Σ value × seconds ÷ Σ seconds over good samples clipped to the facility's day. A value holds until the tag's next
+    sample, at most hold_limit_seconds; a tag that is not a step one runs straight from one good sample to the next within
+    that limit, as PI weighs it, and holds where no good successor is known. Of samples at one instant the last row counts.
+    Flow tags are in base units; temperatures, pressures and the like keep their unit. Null without any good second.
+    Raises ReadingError for a rate, stock or other flow tag in an unknown unit.
+    """
+    described = _described(tags, units)
+    days = calendar.frame(labels, described["facility_id"].unique().to_list())
+    wanted = described.join(days, on="facility_id", how="inner").with_columns(_key())
+    parts = [_summarise(chunk, wanted) for chunk in _chunks(samples, sorted(set(labels)))]
+    summary = pl.concat(parts) if parts else None
+    return _finish(wanted, summary)
+
+
+def _key() -> pl.Expr:
+    """One sortable integer of label and tag, so that both are compared and grouped at once."""
+    label = pl.col("production_date").to_physical().cast(pl.Int64)
+    return (label * 2**32 + pl.col("tag_id").cast(pl.Int64)).alias("key")
+
+
+def _phase(network: str | None) -> Phase:
+    # Tags without a network measure tanks or lines of liquid.
+    return "liquid" if network is None else phase_of(network)
+
+
+def _described(tags: pl.DataFrame, units: UnitTable) -> pl.DataFrame:
+    """Tags with the factor and unit of their readings."""
+    faults, factors, names = [], [], []
+    for name, network, measurement, unit in tags.select("tag_name", "network", "measurement", "unit").iter_rows():
+        phase = _phase(network)
+        is_rate = measurement == _RATE or measurement.endswith("_rate")
+        is_volume = measurement in ("stock", "water_stock", "volume") or (
+            measurement in ("water_level", "level") and units.knows(unit, phase)
+        )
+        if not (is_rate or is_volume):
+            factors.append(1.0)
+            names.append(unit)
+            continue
+        try:
+            conversion = units.conversion(unit, phase, "rate" if is_rate else "volume")
+        except ValueError as error:
+            faults.append(f"{name}: {error}")
+            continue
+        factors.append(conversion.factor)
+        names.append(conversion.unit)
+    if faults:
+        raise ReadingError("tags with unusable units: " + "; ".join(faults))
+    return tags.select(
+        pl.col("tag_id").cast(pl.UInt32),
+        "tag_name",
+        "facility_id",
+        "network",
+        "measurement",
+        pl.col("is_step").fill_null(False),
+        pl.col("hold_limit_seconds").cast(pl.Float64).fill_null(float("inf")),
+        pl.Series("unit", names, dtype=pl.String),
+        pl.Series("factor", factors, dtype=pl.Float64),
+    )
+
+
+def _chunks(samples: pl.DataFrame, labels: Sequence[date]) -> Iterator[pl.DataFrame]:
+    """Samples of whole labels, about CHUNK_ROWS rows at a time."""
+    if samples.is_empty() or not labels:
+        return
+    if samples.height <= CHUNK_ROWS:
+        yield samples.filter(pl.col("production_date").is_in(labels))
+        return
+    ordered = (
+        samples if samples["production_date"].is_sorted() else samples.sort("production_date", maintain_order=True)
+    )
+    counts = ordered.group_by("production_date").len().sort("production_date")
+    first, offset, held = 0, 0, 0
+    wanted = set(labels)
+    for label, count in counts.iter_rows():
+        if held and held + count > CHUNK_ROWS or label not in wanted:
+            if held:
+                yield ordered.slice(first, held)
+            first, held = offset, 0
+        offset += count
+        if label in wanted:
+            held += count
+        else:
+            first = offset
+    if held:
+        yield ordered.slice(first, held)
+
+
+def _summarise(samples: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
+    """Per key: weighted sum, covered and frozen seconds, counts, last good value; in the tag's own unit."""
+    frame = samples.select(
+        _key(),
+        pl.col("observed_at_utc").to_physical().alias("at"),
+        pl.when(pl.col("is_good") & pl.col("value").is_not_nan()).then(pl.col("value")).alias("value"),
+    )
+    frame = _sorted_without_repeats(frame)
+    terms = wanted.select(
+        "key",
+        pl.col("from_utc").to_physical().alias("from"),
+        pl.col("to_utc").to_physical().alias("to"),
+        (pl.col("hold_limit_seconds") * _MICROSECONDS).clip(upper_bound=2.0**62).cast(pl.Int64).alias("hold"),
+        "is_step",
+    )
+    frame = frame.join(terms, on="key", how="inner", maintain_order="left")
+    succeeds = pl.col("key") == pl.col("key").shift(-1)
+    frame = frame.with_columns(
+        pl.when(succeeds).then(pl.col("at").shift(-1)).alias("next_at"),
+        pl.when(succeeds).then(pl.col("value").shift(-1)).alias("next_value"),
+    )
+    held_to = pl.min_horizontal(pl.col("next_at"), pl.col("at") + pl.col("hold"), pl.col("to"))
+    start = pl.max_horizontal("at", "from")
+    frame = frame.with_columns(
+        start.alias("start"), pl.when(pl.col("value").is_not_null()).then(held_to - start).clip(0).alias("held")
+    )
+    is_line = (
+        ~pl.col("is_step") & pl.col("next_value").is_not_null() & ((pl.col("next_at") - pl.col("at")) <= pl.col("hold"))
+    )
+    # The mean of a straight line over a clipped stretch is its value in the middle of the stretch.
+    middle = (pl.col("start") - pl.col("at") + pl.col("held") / 2) / (pl.col("next_at") - pl.col("at"))
+    mean = pl.when(is_line).then(pl.col("value") + (pl.col("next_value") - pl.col("value")) * middle).otherwise("value")
+    frame = frame.with_columns((mean * pl.col("held")).alias("weighted"), _frozen().alias("is_frozen"))
+    is_known = pl.col("value").is_not_null() & (pl.col("at") <= pl.col("to"))
+    return frame.group_by("key", maintain_order=True).agg(
+        pl.col("weighted").sum(),
+        pl.col("held").sum().cast(pl.Float64),
+        pl.col("held").filter(pl.col("is_frozen")).sum().cast(pl.Float64).alias("frozen"),
+        ((pl.col("at") >= pl.col("from")) & (pl.col("at") < pl.col("to"))).sum().cast(pl.Int64).alias("sample_count"),
+        pl.col("value").filter(is_known).last().alias("last_value"),
+        pl.col("at").filter(is_known).last().alias("last_at"),
+    )
+
+
+def _sorted_without_repeats(frame: pl.DataFrame) -> pl.DataFrame:
+    """Sorted by key and instant; of samples at one instant the last row stays."""
+    earlier = (pl.col("key") < pl.col("key").shift(1)) | (
+        (pl.col("key") == pl.col("key").shift(1)) & (pl.col("at") < pl.col("at").shift(1))
+    )
+    if frame.select(earlier.any()).item():
+        frame = frame.sort("key", "at", maintain_order=True)
+    repeated = (pl.col("key") == pl.col("key").shift(-1)) & (pl.col("at") == pl.col("at").shift(-1))
+    return frame.filter(~repeated.fill_null(False))
+
+
+def _frozen() -> pl.Expr:
+    """Samples within a run of FROZEN_SAMPLES or more equal values; not for step tags nor for a flow at rest (zero)."""
+    changes = (pl.col("value").ne_missing(pl.col("value").shift(1))) | (pl.col("key") != pl.col("key").shift(1))
+    run = changes.fill_null(True).cum_sum()
+    is_counted = ~pl.col("is_step") & pl.col("value").is_not_null() & (pl.col("value") != 0.0)
+    length = run.rle().struct.field("len").gather(run - 1)
+    return is_counted & (length >= FROZEN_SAMPLES)
+
+
+def _finish(wanted: pl.DataFrame, summary: pl.DataFrame | None) -> pl.DataFrame:
+    if summary is None:
+        empty = {
+            "key": pl.Int64, "weighted": pl.Float64, "held": pl.Float64, "frozen": pl.Float64,
+            "sample_count": pl.Int64, "last_value": pl.Float64, "last_at": pl.Int64,
+        }  # fmt: skip
+        summary = pl.DataFrame(schema=empty)
+    seconds = pl.col("day_hours") * 3600.0 * _MICROSECONDS
+    result = (
+        wanted.join(summary, on="key", how="left")
+        .with_columns(
+            pl.when(pl.col("held") > 0)
+            .then(pl.col("weighted") / pl.col("held") * pl.col("factor"))
+            .alias("time_weighted_mean"),
+            (pl.col("held").fill_null(0.0) / seconds).clip(0.0, 1.0).alias("good_fraction"),
+            pl.col("sample_count").fill_null(0),
+            pl.when(pl.col("held") > 0).then((pl.col("frozen") / seconds).clip(0.0, 1.0)).alias("frozen_fraction"),
+            (pl.col("last_value") * pl.col("factor")).alias("last_value"),
+            pl.col("last_at").cast(pl.Datetime("us", "UTC")).alias("last_good_at_utc"),
+        )
+        .with_columns(
+            pl.when((pl.col("sample_count") == 0) & (pl.col("good_fraction") == 0.0))
+            .then(pl.lit(quality.MISSING))
+            .otherwise(quality.of_good_fraction("good_fraction"))
+            .alias("quality")
+        )
+        .sort("production_date", "tag_id")
+    )
+    return cast(pl.DataFrame, result.select([pl.col(name).cast(dtype) for name, dtype in SCHEMA.items()]))

@@ -1,0 +1,1 @@
+"""Release files: catalogue, build, verify, publish, read. Knows neither pipelines nor api."""

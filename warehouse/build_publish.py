@@ -1,0 +1,75 @@
+"""Build and publish as one act: the loser of a race builds again from the winner, a hold keeps the release aside."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from warehouse.build import ReleaseRequest, build_release
+from warehouse.build_database import Progress
+from warehouse.errors import PointerMoved
+from warehouse.manifest import GateResult, Waiver
+from warehouse.release import publish
+from warehouse.retention import discard_unpublished
+
+# Publishers are few and a build takes seconds: losing this often in a row means something else is wrong.
+ATTEMPTS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishResult:
+    """What came of it. `release_id` is the release with this content, new or kept already; None where a gate refused.
+
+    `is_active` says that it is in force now; `is_unchanged` that no release had to be built; `is_held` that a hold
+    keeps another one in force.
+    """
+
+    release_id: str | None
+    path: Path
+    is_active: bool
+    is_unchanged: bool = False
+    is_held: bool = False
+    refused: tuple[GateResult, ...] = ()
+    checks: tuple[GateResult, ...] = ()
+
+
+def build_and_publish(
+    warehouse_dir: Path,
+    tables: Mapping[str, pl.DataFrame | pl.LazyFrame],
+    *,
+    info: ReleaseRequest,
+    progress: Progress | None = None,
+    waivers: Sequence[Waiver] = (),
+    built_at: datetime | None = None,
+) -> PublishResult:
+    """Build a release and put it in force. Raises as build_release; PointerMoved after losing too many races."""
+    lost: PointerMoved | None = None
+    for _ in range(ATTEMPTS):
+        built = build_release(
+            warehouse_dir, tables, info=info, progress=progress, waivers=waivers, built_at=built_at
+        )
+        if built.refused:
+            return PublishResult(
+                release_id=None, path=built.path, is_active=False, refused=built.refused, checks=built.checks
+            )
+        release_id = built.release_id or built.unchanged_release_id
+        assert release_id is not None
+        try:
+            pointer, is_active = publish(warehouse_dir, release_id, expected_sequence=built.base_sequence)
+        except PointerMoved as moved:
+            lost = moved
+            if built.unchanged_release_id is None:
+                discard_unpublished(warehouse_dir, release_id)
+            continue
+        return PublishResult(
+            release_id=release_id,
+            path=built.path,
+            is_active=is_active,
+            is_unchanged=built.unchanged_release_id is not None,
+            is_held=pointer.is_held,
+            checks=built.checks,
+        )
+    assert lost is not None
+    raise lost
