@@ -13,6 +13,7 @@ from pathlib import Path
 
 from api.cors import Header
 from api.facts import ReleaseFacts
+from api.freshness import Thresholds, thresholds
 from api.negotiation import ENCODINGS, IDENTITY, MIN_BYTES, compress
 
 Key = tuple[str, bytes]
@@ -52,11 +53,12 @@ class Stamp:
     release_id: str
     last_modified: str
     production_date: date
+    thresholds: Thresholds
 
     @classmethod
     def of(cls, facts: ReleaseFacts, production_date: date) -> "Stamp":
         """The stamp of an answer about the production day."""
-        return cls(facts.release_id, facts.last_modified, production_date)
+        return cls(facts.release_id, facts.last_modified, production_date, thresholds(facts.sources))
 
 
 def validators(stamp: Stamp, tag: str) -> tuple[Header, ...]:

@@ -9,7 +9,9 @@ EXPOSED = (
     "Retry-After, Deprecation, Sunset"
 )
 ALLOWED_METHODS = "GET, HEAD, OPTIONS"
-ALLOWED_HEADERS = "Accept, Authorization, Content-Type, If-None-Match, Last-Event-ID, traceparent, tracestate, X-Request-Id"
+ALLOWED_HEADERS = (
+    "Accept, Authorization, Content-Type, If-None-Match, Last-Event-ID, traceparent, tracestate, X-Request-Id"
+)
 MAX_AGE_SECONDS = 600
 
 

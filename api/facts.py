@@ -4,24 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any, Protocol
 
 from api.contracts.common import Freshness
-
-
-class Release(Protocol):
-    """An open release: its manifest, and named queries that answer with one dictionary a row."""
-
-    @property
-    def release_id(self) -> str:
-        """Id of the release."""
-
-    @property
-    def manifest(self) -> Any:
-        """Its manifest."""
-
-    def query(self, name: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Rows of a query in warehouse/sql/queries."""
+from warehouse.reader_release import OpenRelease
 
 
 @dataclass(frozen=True)
@@ -66,7 +51,7 @@ def _utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-def read_facts(release: Release) -> ReleaseFacts:
+def read_facts(release: OpenRelease) -> ReleaseFacts:
     """Reads the facts with three queries; cost grows with the number of days only."""
     manifest = release.manifest
     identifiers: dict[str, set[str]] = {}

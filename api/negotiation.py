@@ -3,7 +3,7 @@
 import gzip
 from functools import lru_cache
 
-import brotli
+import brotli  # type: ignore[import-untyped]  # ships no stubs
 import zstandard
 
 # Best first. Levels: what a release's documents cost to compress once against what they save (brotli 7 and zstd 9 within

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from api.problems import ParameterError, Problem
-from api.units import NETWORKS
+from api.units import NETWORKS, PRODUCTION_NETWORKS
 
 MAX_IDENTIFIERS = 200
 RELEASE_ID = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{8}$")
@@ -126,13 +126,22 @@ TARGET_VERSION = Parameter(
     kinds=frozenset({"targetVersion"}),
 )
 RELEASE = Parameter(
-    "release", "A kept release in place of the current one.", _release, {"type": "string", "pattern": RELEASE_ID.pattern}
+    "release",
+    "A kept release in place of the current one.",
+    _release,
+    {"type": "string", "pattern": RELEASE_ID.pattern},
 )
 AS_KNOWN_AT = Parameter(
     "asKnownAt",
     "The release that was in force at this instant.",
     _instant,
     {"type": "string", "format": "date-time"},
+)
+PRODUCTION_NETWORK = Parameter(
+    "network",
+    "List drivers of this network only; those of the others stand in `other`. flaredGas has none.",
+    _one_of(PRODUCTION_NETWORKS),
+    _enumeration(PRODUCTION_NETWORKS),
 )
 COMMON = (PRODUCTION_DATE, UNITS, NETWORK, TARGET_VERSION, RELEASE, AS_KNOWN_AT)
 
@@ -212,15 +221,20 @@ def fault(parameter: Parameter, detail: str, received: str | None) -> Problem:
     return invalid([_error(parameter.name, detail, received)])
 
 
-def check_identifiers(values: Mapping[str, Any], allowed: Sequence[Parameter], known: Mapping[str, frozenset[str]]) -> None:
+def check_identifiers(
+    values: Mapping[str, Any], allowed: Sequence[Parameter], known: Mapping[str, frozenset[str]]
+) -> None:
     """Refuses identifiers that the release does not hold. Raises Problem unknownId with all of them."""
-    errors = []
+    errors: list[ParameterError] = []
     for parameter in allowed:
         value = values[parameter.name]
         if not parameter.kinds or value is None:
             continue
-        for identifier in value if parameter.is_list else (value,):
-            if not any(identifier in known.get(kind, frozenset()) for kind in parameter.kinds):
-                errors.append(_error(parameter.name, "names nothing that this release holds", identifier))
+        held = frozenset().union(*(known.get(kind, frozenset()) for kind in parameter.kinds))
+        errors += [
+            _error(parameter.name, "names nothing that this release holds", identifier)
+            for identifier in (value if parameter.is_list else (value,))
+            if identifier not in held
+        ]
     if errors:
         raise invalid(errors, "unknownId")

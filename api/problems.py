@@ -1,9 +1,9 @@
 """Errors as problem details (RFC 9457): one shape for every status, each `type` with a page that says what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 from litestar import Request, Response
@@ -164,7 +164,7 @@ def from_exception(error: Exception, method: str, path: str) -> Problem:
 def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar's exception handler for everything."""
     problem = from_exception(error, request.method, request.scope["path"])
-    trace = trace_of(request.scope)
+    trace = trace_of(cast(Mapping[str, Any], request.scope))
     if problem.kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, Problem):
         logger.error("request failed", exc_info=error, extra={"fields": trace.fields()})
     return Response(

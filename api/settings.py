@@ -104,7 +104,7 @@ def bound_operator(value: str) -> str:
         return value
     name = tomllib.loads(file.read_text(encoding="utf-8")).get("operator")
     if not isinstance(name, str) or not name:
-        raise ValueError(f"{file} does not name its operator; add operator = \"...\"")
+        raise ValueError(f'{file} does not name its operator; add operator = "..."')
     return name
 
 
@@ -141,7 +141,9 @@ def _choice(allowed: tuple[str, ...], fold: Callable[[str], str]) -> Callable[[s
 
 def _auth_mode(value: str) -> str:
     if value == "entra":
-        raise ValueError("this version cannot check Entra ID tokens yet and never serves unchecked in its place; use none")
+        raise ValueError(
+            "this version cannot check Entra ID tokens yet and never serves unchecked in its place; use none"
+        )
     return _choice(("none",), str.lower)(value)
 
 

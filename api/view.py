@@ -7,16 +7,17 @@ from typing import Any
 
 from api import parameters
 from api.contracts.common import NetworkRateUnits, NetworkVolumeUnits, NodeUnits, TerminalUnits
-from api.facts import Release, ReleaseFacts
+from api.facts import ReleaseFacts
 from api.parameters import Parameter
 from api.units import Converter, Units
+from warehouse.reader_release import OpenRelease
 
 
 @dataclass(frozen=True)
 class View:
     """A release seen through the parameters of one request."""
 
-    release: Release
+    release: OpenRelease
     facts: ReleaseFacts
     arguments: Mapping[str, Any]
     production_date: date
@@ -106,7 +107,7 @@ class View:
 
 
 def open_view(
-    release: Release,
+    release: OpenRelease,
     facts: ReleaseFacts,
     arguments: Mapping[str, Any],
     allowed: Sequence[Parameter],

@@ -1,6 +1,6 @@
 """Long history through the same stages, range by range, without Dagster: it costs milliseconds a day, not a run a day.
 
-    python -m pipelines.bootstrap          reads what is missing, recomputes what changed, publishes a release
+python -m pipelines.bootstrap          reads what is missing, recomputes what changed, publishes a release
 """
 
 import logging

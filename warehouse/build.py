@@ -72,7 +72,7 @@ class BuildResult:
     unchanged_release_id: str | None = None
 
 
-class Refusal(Struct):
+class Refusal(Struct, frozen=True, kw_only=True):
     """refusal.json: why a build was refused."""
 
     release_id: str
@@ -126,8 +126,9 @@ def build_release(
     release_id = f"{moment:%Y%m%dT%H%M%SZ}-{content[:8]}"
     sweep_building(warehouse_dir)
     work = files.building_dir(warehouse_dir) / f"{release_id}.{os.getpid()}-{secrets.token_hex(4)}"
-    work.mkdir(parents=True)
-    lock = files.hold_shared(work)  # says "alive" to the sweeper; ends with this process
+    with files.exclusive_lock(warehouse_dir / files.BUILDING_LOCK):
+        work.mkdir(parents=True)
+        lock = files.hold_shared(work)  # says "alive" to the sweeper; ends with this process
     try:
         return _build(warehouse_dir, work, release_id, moment, tables, info, base, content, sequence, waivers, say)
     finally:
@@ -280,7 +281,9 @@ def _check_input(tables: Mapping[str, object], info: ReleaseRequest, waivers: Se
     instants = {"as_of": info.as_of} | {f"high_water[{s}]": t for s, t in info.high_water.items()}
     faults += [f"{name} must carry a time zone" for name, instant in instants.items() if instant.tzinfo is None]
     known = set(gates.names()) - gates.NEVER_WAIVED
-    faults += [f"waiver for {w.gate}: no such gate can be waived; {sorted(known)}" for w in waivers if w.gate not in known]
+    faults += [
+        f"waiver for {w.gate}: no such gate can be waived; {sorted(known)}" for w in waivers if w.gate not in known
+    ]
     faults += [f"waiver for {w.gate} needs a name and a reason" for w in waivers if not (w.by and w.reason)]
     if faults:
         raise BuildInputError(faults)

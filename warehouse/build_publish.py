@@ -47,9 +47,7 @@ def build_and_publish(
     """Build a release and put it in force. Raises as build_release; PointerMoved after losing too many races."""
     lost: PointerMoved | None = None
     for _ in range(ATTEMPTS):
-        built = build_release(
-            warehouse_dir, tables, info=info, progress=progress, waivers=waivers, built_at=built_at
-        )
+        built = build_release(warehouse_dir, tables, info=info, progress=progress, waivers=waivers, built_at=built_at)
         if built.refused:
             return PublishResult(
                 release_id=None, path=built.path, is_active=False, refused=built.refused, checks=built.checks

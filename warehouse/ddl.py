@@ -99,7 +99,8 @@ def views() -> tuple[View, ...]:
 
 def parse_view(stem: str, text: str) -> View:
     """A view file: header lines `-- view:`, `-- description:`, `-- columns of:`, `-- column x:`, then one SELECT."""
-    header = dict(m.groups() for m in map(_HEADER.match, text.splitlines()) if m)
+    lines = (_HEADER.match(line) for line in text.splitlines())
+    header: dict[str, str] = {m[1]: m[2] for m in lines if m}
     missing = [name for name in ("view", "description", "columns of") if name not in header]
     if missing or header["view"] != stem:
         raise ValueError(f"sql/views/{stem}.sql: header lacks {missing or 'its own name'}")

@@ -21,7 +21,7 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Base of what is written to JSON: camelCase names, immutable."""
 
 
-class InputPartition(Struct):
+class InputPartition(Struct, frozen=True, kw_only=True):
     """One file of the lake that the release was built from."""
 
     table: str
@@ -30,17 +30,17 @@ class InputPartition(Struct):
     rows: int
 
 
-class GateResult(Struct):
+class GateResult(Struct, frozen=True, kw_only=True):
     """The outcome of one check, named by the statement that should hold, with what was measured."""
 
     gate: str
     passed: bool
     detail: str
-    measured: dict[str, float] = {}
+    measured: dict[str, float] = msgspec.field(default_factory=dict)
     waived: bool = False
 
 
-class Waiver(Struct):
+class Waiver(Struct, frozen=True, kw_only=True):
     """A named, one-time permission to publish although a gate says no."""
 
     gate: str
@@ -48,7 +48,7 @@ class Waiver(Struct):
     reason: str
 
 
-class DatabaseFile(Struct):
+class DatabaseFile(Struct, frozen=True, kw_only=True):
     """The DuckDB file of the release."""
 
     name: str
@@ -56,7 +56,7 @@ class DatabaseFile(Struct):
     sha256: str
 
 
-class Manifest(Struct):
+class Manifest(Struct, frozen=True, kw_only=True):
     """Everything said of a release beside its tables. `content` hashes the inputs; `checksum` this document itself."""
 
     format: int

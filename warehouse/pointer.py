@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from warehouse.errors import PointerCorrupt, PointerMoved
+from warehouse.errors import PointerCorrupt, PointerMoved, ReleaseNotFound
 from warehouse.manifest import Struct
-from warehouse.release_files import exclusive_lock, write_durable
+from warehouse.release_files import MANIFEST, exclusive_lock, releases_dir, write_durable
 
 FORMAT = 1
 POINTER = "current"
@@ -19,7 +19,7 @@ HISTORY = "history.jsonl"
 LOCK = ".pointer.lock"
 
 
-class Pointer(Struct):
+class Pointer(Struct, frozen=True, kw_only=True):
     """The release in force; `held_by` and `held_reason` are set while later builds are kept and not activated."""
 
     format: int
@@ -79,6 +79,8 @@ def swap_pointer(
             return found, False
         if found and (found.release_id, found.held_by, found.held_reason) == (release_id, held_by, held_reason):
             return found, False
+        if not (releases_dir(warehouse_dir) / release_id / MANIFEST).exists():
+            raise ReleaseNotFound(release_id, None)  # pruned since the caller looked
         if expected_sequence is not None and expected_sequence != sequence:
             raise PointerMoved(expected_sequence, sequence)
         pointer = Pointer(

@@ -18,7 +18,7 @@ from warehouse.release_files import (
 )
 
 
-class ReleaseSummary(Struct):
+class ReleaseSummary(Struct, frozen=True, kw_only=True):
     """One kept release in a listing; `fault` says why its manifest cannot be read, and the rest is then null."""
 
     release_id: str

@@ -15,6 +15,7 @@ DATABASE = "warehouse.duckdb"
 MANIFEST = "manifest.json"
 LABEL = "label"
 REFUSAL = "refusal.json"
+BUILDING_LOCK = ".building.lock"
 
 
 def releases_dir(warehouse_dir: Path) -> Path:

@@ -59,18 +59,14 @@ def sweep_building(warehouse_dir: Path) -> list[str]:
     """Delete what dead builders left in `building/`; names of what went. A living builder's lock protects its folder."""
     gone = []
     folder = files.building_dir(warehouse_dir)
-    for work in sorted(folder.iterdir()) if folder.exists() else ():
-        try:
+    with files.exclusive_lock(warehouse_dir / files.BUILDING_LOCK):
+        for work in sorted(folder.iterdir()) if folder.exists() else ():
             lock = files.try_exclusive(work)
-        except FileNotFoundError:
-            continue  # its builder finished meanwhile
-        if lock is None:
-            continue
-        try:
+            if lock is None:
+                continue
             shutil.rmtree(work, ignore_errors=True)
-            gone.append(work.name)
-        finally:
             os.close(lock)
+            gone.append(work.name)
     return gone
 
 

@@ -59,4 +59,6 @@ class Asset(Metadata, frozen=True, kw_only=True):
     name: Annotated[str, doc("Name.")]
     networks: NetworkKpis
     hubs: list[Hub]
-    terminals: Annotated[list[Facility], doc("Facilities directly under the asset: terminals, and any other without hub.")]
+    terminals: Annotated[
+        list[Facility], doc("Facilities directly under the asset: terminals, and any other without hub.")
+    ]

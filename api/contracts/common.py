@@ -15,7 +15,9 @@ FACILITY_STATUSES = ["normal", "constrained", "down", "unknown"]
 CHOKES = ["reservoir", "wells", "plant", "export", "market", "other"]
 
 
-def doc(description: str, *, unit: str | None = None, formula: str | None = None, values: list[str] | None = None) -> Meta:
+def doc(
+    description: str, *, unit: str | None = None, formula: str | None = None, values: list[str] | None = None
+) -> Meta:
     """Description of a field; `values` makes it an open enumeration: clients must survive a value that is not listed."""
     extra: dict[str, Any] = {}
     if unit is not None:
@@ -36,13 +38,17 @@ class Freshness(Contract, frozen=True, kw_only=True):
     """Instants from which a client judges age; the word for it stands in the header Data-Freshness."""
 
     oldest_source_as_of: Annotated[datetime | None, doc("Newest instant of the source that lags most (UTC).")]
-    stale_after: Annotated[datetime | None, doc("From here on a source is older than agreed.", formula="min(as of + SLA)")]
+    stale_after: Annotated[
+        datetime | None, doc("From here on a source is older than agreed.", formula="min(as of + SLA)")
+    ]
 
 
 class Metadata(Contract, frozen=True, kw_only=True):
     """Flat metadata at the head of every body."""
 
-    production_date: Annotated[date, doc("Production day: the label of its local start; the latest closed one by default.")]
+    production_date: Annotated[
+        date, doc("Production day: the label of its local start; the latest closed one by default.")
+    ]
     as_of: Annotated[datetime | None, doc("Newest source instant used (UTC).")]
     data_version: Annotated[str, doc("Release that the body was made from.")]
     operator: Annotated[str, doc("Operator.")]
@@ -103,7 +109,8 @@ class Kpi(Contract, frozen=True, kw_only=True):
         ),
     ]
     business_target: Annotated[
-        float | None, doc("Approved target in force; parents sum the counting cut. For flaredGas a ceiling.", unit="rate")
+        float | None,
+        doc("Approved target in force; parents sum the counting cut. For flaredGas a ceiling.", unit="rate"),
     ]
     current_production: Annotated[
         float | None,
@@ -149,10 +156,14 @@ class Kpi(Contract, frozen=True, kw_only=True):
         doc("Rate above potential.", unit="rate", formula="max(0, production − potential) at a facility, summed above"),
     ]
     excess_over_target: Annotated[
-        float | None, doc("Flared above the ceiling; flaredGas only.", unit="rate", formula="max(0, production − target)")
+        float | None,
+        doc("Flared above the ceiling; flaredGas only.", unit="rate", formula="max(0, production − target)"),
     ]
     coverage: Annotated[
-        float | None, doc("Present share of the node's facilities on the counting cut, by potential; 1 is complete.", unit="fraction")
+        float | None,
+        doc(
+            "Present share of the node's facilities on the counting cut, by potential; 1 is complete.", unit="fraction"
+        ),
     ]
     quality: Annotated[
         str,
@@ -177,27 +188,32 @@ class NetworkKpis(Contract, frozen=True, kw_only=True):
     flared_gas: Kpi
 
 
+SafeFill = Annotated[float | None, doc("Safe fill of the tanks in service, bottoms included.", unit="terminalVolume")]
+GrossStock = Annotated[float | None, doc("All liquid in the tanks at the end of the day.", unit="terminalVolume")]
+ReadyCrude = Annotated[
+    float | None,
+    doc(
+        "Rate at which crude becomes export quality.",
+        unit="terminalRate",
+        formula="receipts one settling lag ago × (1 − BS&W) × (1 − shrinkage)",
+    ),
+]
+Receipts = Annotated[float | None, doc("Receipts over the production day.", unit="terminalRate")]
+Endurance = Annotated[
+    float | None,
+    doc(
+        "Days to tank-top with no lifting; null when nothing is received.",
+        unit="d",
+        formula="(maxCapacity − grossStock) ÷ productionRate, at least 0",
+    ),
+]
+
+
 class TerminalKpis(Contract, frozen=True, kw_only=True):
     """A terminal's five KPIs."""
 
-    max_capacity: Annotated[
-        float | None, doc("Safe fill of the tanks in service, bottoms included.", unit="terminalVolume")
-    ]
-    gross_stock: Annotated[float | None, doc("All liquid in the tanks.", unit="terminalVolume")]
-    ready_crude: Annotated[
-        float | None,
-        doc(
-            "Rate at which crude becomes export quality.",
-            unit="terminalRate",
-            formula="receipts one settling lag ago × (1 − BS&W) × (1 − shrinkage)",
-        ),
-    ]
-    production_rate: Annotated[float | None, doc("Receipts over the production day.", unit="terminalRate")]
-    endurance: Annotated[
-        float | None,
-        doc(
-            "Days to tank-top with no lifting; null when nothing is received.",
-            unit="d",
-            formula="(maxCapacity − grossStock) ÷ productionRate, at least 0",
-        ),
-    ]
+    max_capacity: SafeFill
+    gross_stock: GrossStock
+    ready_crude: ReadyCrude
+    production_rate: Receipts
+    endurance: Endurance

@@ -11,7 +11,9 @@ class DriverFacility(Contract, frozen=True, kw_only=True):
     facility_id: Annotated[str, doc("Facility on the counting cut.")]
     hub_id: Annotated[str | None, doc("Its hub on that day.")]
     asset_id: Annotated[str | None, doc("Its asset on that day.")]
-    volume: Annotated[float, doc("The event's share at this facility; negative where it relieved a shared line.", unit="volume")]
+    volume: Annotated[
+        float, doc("The event's share at this facility; negative where it relieved a shared line.", unit="volume")
+    ]
 
 
 class Driver(Contract, frozen=True, kw_only=True):
@@ -33,7 +35,11 @@ class Driver(Contract, frozen=True, kw_only=True):
     gain_if_fixed: Annotated[float | None, doc("What would flow more if this event alone were fixed.", unit="volume")]
     share: Annotated[
         float | None,
-        doc("Share of the deferment; null when nothing was deferred.", unit="fraction", formula="volume ÷ defermentVolume"),
+        doc(
+            "Share of the deferment; null when nothing was deferred.",
+            unit="fraction",
+            formula="volume ÷ defermentVolume",
+        ),
     ]
     hours: Annotated[float | None, doc("Overlap of event and window.", unit="h")]
     open: Annotated[bool, doc("Open when last read.")]
@@ -47,7 +53,8 @@ class Reference(Contract, frozen=True, kw_only=True):
 
     hours: Annotated[float, doc("Length of the complete days.", unit="h")]
     complete_days: Annotated[
-        int, doc("Days of the window on which the scope has a production (facilities with at least half its potential).")
+        int,
+        doc("Days of the window on which the scope has a production (facilities with at least half its potential)."),
     ]
     potential_volume: Annotated[float | None, doc("Potential.", unit="volume")]
     business_target_volume: Annotated[float | None, doc("Target.", unit="volume")]
@@ -63,7 +70,9 @@ class OtherDrivers(Contract, frozen=True, kw_only=True):
 
     count: Annotated[int, doc("How many.")]
     volume: Annotated[float, doc("Their volume.", unit="volume")]
-    share: Annotated[float | None, doc("Their share of the deferment; null when nothing was deferred.", unit="fraction")]
+    share: Annotated[
+        float | None, doc("Their share of the deferment; null when nothing was deferred.", unit="fraction")
+    ]
 
 
 class Unattributed(Contract, frozen=True, kw_only=True):
@@ -78,7 +87,9 @@ class Closure(Contract, frozen=True, kw_only=True):
 
     sum_of_drivers: Annotated[float, doc("All drivers, listed and other.", unit="volume")]
     total: Annotated[float | None, doc("Deferment.", unit="volume")]
-    error: Annotated[float | None, doc("What does not close.", unit="volume", formula="total − sumOfDrivers − unattributed")]
+    error: Annotated[
+        float | None, doc("What does not close.", unit="volume", formula="total − sumOfDrivers − unattributed")
+    ]
 
 
 class NetworkDrivers(Contract, frozen=True, kw_only=True):

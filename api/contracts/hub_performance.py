@@ -39,7 +39,8 @@ class TrendStatistics(Contract, frozen=True, kw_only=True):
     """Statistics of one network over the complete days of the window."""
 
     average: Annotated[
-        float | None, doc("Volume-weighted mean rate over the complete days.", unit="rate", formula="Σ volume ÷ Σ hours × 24")
+        float | None,
+        doc("Volume-weighted mean rate over the complete days.", unit="rate", formula="Σ volume ÷ Σ hours × 24"),
     ]
     days_on_target: Annotated[
         int | None, doc("Complete days on which production reached the target; for flaredGas stayed at or below it.")

@@ -35,7 +35,9 @@ class ExternalNode(Contract, frozen=True, kw_only=True):
     id: Annotated[str, doc("Node.")]
     name: Annotated[str, doc("Name.")]
     kind: Annotated[str, doc("Kind.", values=["source", "market", "export", "junction"])]
-    network: Annotated[str, doc("Network that it stands in.", values=NETWORK_VALUES)]
+    network: Annotated[
+        str | None, doc("Network that it stands in; null where it feeds several.", values=NETWORK_VALUES)
+    ]
 
 
 class Edge(Contract, frozen=True, kw_only=True):

@@ -2,7 +2,18 @@
 
 from typing import Annotated
 
-from api.contracts.common import Contract, Metadata, NetworkKpis, NodeUnits, TerminalKpis, doc
+from api.contracts.common import (
+    Contract,
+    Endurance,
+    GrossStock,
+    Metadata,
+    NetworkKpis,
+    NodeUnits,
+    ReadyCrude,
+    Receipts,
+    SafeFill,
+    doc,
+)
 
 
 class AssetSummary(Contract, frozen=True, kw_only=True):
@@ -13,16 +24,17 @@ class AssetSummary(Contract, frozen=True, kw_only=True):
     networks: NetworkKpis
 
 
-class TerminalIdentity(Contract, frozen=True, kw_only=True):
-    """Which terminal."""
+class TerminalSummary(Contract, frozen=True, kw_only=True):
+    """A terminal's headline."""
 
     id: Annotated[str, doc("Terminal.")]
     name: Annotated[str, doc("Name.")]
     asset_id: Annotated[str, doc("Asset.")]
-
-
-class TerminalSummary(TerminalKpis, TerminalIdentity, frozen=True, kw_only=True):
-    """A terminal's headline."""
+    max_capacity: SafeFill
+    gross_stock: GrossStock
+    ready_crude: ReadyCrude
+    production_rate: Receipts
+    endurance: Endurance
 
 
 class NetworkEfficiency(Contract, frozen=True, kw_only=True):
@@ -30,7 +42,8 @@ class NetworkEfficiency(Contract, frozen=True, kw_only=True):
 
     potential: Annotated[float | None, doc("Potential of the system.", unit="rate")]
     production_efficiency: Annotated[
-        float | None, doc("Share of the potential that was produced.", unit="fraction", formula="Σ production ÷ Σ potential")
+        float | None,
+        doc("Share of the potential that was produced.", unit="fraction", formula="Σ production ÷ Σ potential"),
     ]
 
 

@@ -3,7 +3,18 @@
 from datetime import date, datetime
 from typing import Annotated
 
-from api.contracts.common import QUALITIES, Contract, Metadata, TerminalUnits, doc
+from api.contracts.common import (
+    QUALITIES,
+    Contract,
+    Endurance,
+    GrossStock,
+    Metadata,
+    ReadyCrude,
+    Receipts,
+    SafeFill,
+    TerminalUnits,
+    doc,
+)
 
 
 class NextCargo(Contract, frozen=True, kw_only=True):
@@ -23,27 +34,11 @@ class TerminalOperations(Metadata, frozen=True, kw_only=True):
     id: Annotated[str, doc("Terminal.")]
     name: Annotated[str, doc("Name.")]
     asset_id: Annotated[str, doc("Asset.")]
-    max_capacity: Annotated[
-        float | None, doc("Safe fill of the tanks in service, bottoms included.", unit="terminalVolume")
-    ]
-    gross_stock: Annotated[float | None, doc("All liquid in the tanks at measuredAt.", unit="terminalVolume")]
-    ready_crude: Annotated[
-        float | None,
-        doc(
-            "Rate at which crude becomes export quality.",
-            unit="terminalRate",
-            formula="receipts one settling lag ago × (1 − BS&W) × (1 − shrinkage)",
-        ),
-    ]
-    production_rate: Annotated[float | None, doc("Receipts over the production day.", unit="terminalRate")]
-    endurance: Annotated[
-        float | None,
-        doc(
-            "Days to tank-top with no lifting; null when nothing is received.",
-            unit="d",
-            formula="ullage ÷ productionRate",
-        ),
-    ]
+    max_capacity: SafeFill
+    gross_stock: GrossStock
+    ready_crude: ReadyCrude
+    production_rate: Receipts
+    endurance: Endurance
     endurance_basis: Annotated[str, doc("How endurance is meant.", values=["ullageToTankTop"])]
     ullage: Annotated[
         float | None, doc("Room left.", unit="terminalVolume", formula="max(0, maxCapacity − grossStock)")

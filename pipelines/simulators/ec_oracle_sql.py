@@ -72,7 +72,9 @@ class Database:
                 columns,
             )
         connection.execute("CREATE VIEW USER_TAB_COLUMNS AS SELECT * EXCLUDE (OWNER) FROM ALL_TAB_COLUMNS")
-        connection.execute("CREATE VIEW ALL_VIEWS AS SELECT DISTINCT OWNER, TABLE_NAME AS VIEW_NAME FROM ALL_TAB_COLUMNS")
+        connection.execute(
+            "CREATE VIEW ALL_VIEWS AS SELECT DISTINCT OWNER, TABLE_NAME AS VIEW_NAME FROM ALL_TAB_COLUMNS"
+        )
         connection.execute(
             "CREATE VIEW ALL_OBJECTS AS SELECT OWNER, VIEW_NAME AS OBJECT_NAME, 'VIEW' AS OBJECT_TYPE FROM ALL_VIEWS"
         )
@@ -143,7 +145,9 @@ def _as_oracle(frame: pl.DataFrame) -> pl.DataFrame:
     for name, dtype in frame.schema.items():
         column = pl.col(name)
         if isinstance(dtype, pl.Datetime):
-            column = column if dtype.time_zone is None else column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+            column = (
+                column if dtype.time_zone is None else column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+            )
             column = column.dt.truncate("1s").cast(pl.Datetime("us"))
         elif dtype == pl.Date:
             column = column.cast(pl.Datetime("us"))

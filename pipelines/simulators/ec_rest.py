@@ -51,7 +51,7 @@ class EnergyComponentsRest(System):
         super().__init__(clock=clock, faults=faults)
         self.replay = replay
         self.paging: Paging = paging
-        self.tokens = TokenIssuer(credentials, clock=self.clock)
+        self.tokens = TokenIssuer(credentials)
         self.routes.add("POST", TOKEN, self._token)
         self.routes.add("GET", f"{BASE}/views", self._views)
         self.routes.add("GET", f"{BASE}/views/(?P<view>[^/]+)", self._rows)

@@ -87,36 +87,35 @@ class Draft:
         return kept
 
 
-def history(draft: Draft) -> None:
-    """Draw every kind of event, longest first."""
+def oil_events(draft: Draft) -> None:
+    """Draw the events of terminals' lines and of flowstations, longest first."""
     for terminal in draft.reference.terminals:
         _trunk_outages(draft, terminal.facility_id)
-    for plant in draft.reference.plants:
-        _plant_events(draft, plant.facility_id, plant.outlets)
     for station in draft.reference.stations:
         _derates(draft, station)
         _trips(draft, station)
         _well_events(draft, station)
-    for machine in draft.reference.compressors:
-        _machine_trips(draft, machine.facility_id, machine.ec_code, "trip_per_day", ("K301A", "K301B"))
-    _double_bookings(draft)
 
 
-def _rng(draft: Draft, name: str) -> np.random.Generator:
+def events_rng(draft: Draft, name: str) -> np.random.Generator:
+    """The numbers of one kind of event at one place."""
     return random(draft.seed, f"events {name}")
 
 
-def _aligned(hours: float) -> float:
+def aligned(hours: float) -> float:
+    """The nearest ten minutes: what happens, happens on the grid of the samples."""
     return round(hours / STEP_HOURS) * STEP_HOURS
 
 
-def _starts(rng: np.random.Generator, draft: Draft, per_day: float) -> Iterator[float]:
+def starts(rng: np.random.Generator, draft: Draft, per_day: float) -> Iterator[float]:
+    """Hours at which something begins, with a chance a day."""
     days = draft.calendar.closed
     for day in np.flatnonzero(rng.random(days) < per_day):
-        yield _aligned(float(draft.calendar.bounds[day]) + float(rng.uniform(0.0, 23.0)))
+        yield aligned(float(draft.calendar.bounds[day]) + float(rng.uniform(0.0, 23.0)))
 
 
-def _entry(rng: np.random.Generator) -> str:
+def entry_mode(rng: np.random.Generator) -> str:
+    """How a loss is entered: rate, volume of the event, or daily split."""
     return str(rng.choice(["rate", "volume", "split"], p=[0.35, 0.35, 0.30]))
 
 
@@ -152,14 +151,14 @@ def _station_event(station: Station, target: str, **fields: object) -> Event:
 
 def _trunk_outages(draft: Draft, terminal_id: str) -> None:
     """Once in 365 days: 3–20 days, 45–100 % of every line to the terminal, booked as a group with its children."""
-    rng = _rng(draft, f"trunk {terminal_id}")
+    rng = events_rng(draft, f"trunk {terminal_id}")
     years = max(1, round(draft.calendar.closed / 365.0))
     for year in range(years):
         length = float(rng.uniform(3.0, 20.0)) * 24.0
         share = 1.0 if rng.random() < 0.25 else float(rng.uniform(0.45, 0.95))
         span = draft.calendar.bounds[draft.calendar.closed] / years
-        start = _aligned(year * span + float(rng.uniform(0.1, 0.8)) * max(0.0, span - length))
-        end = _aligned(min(start + length, draft.quiet_from))
+        start = aligned(year * span + float(rng.uniform(0.1, 0.8)) * max(0.0, span - length))
+        end = aligned(min(start + length, draft.quiet_from))
         sides = [draft.reference.stations[i] for i in draft.reference.stations_of(terminal_id)]
         title = f"Trunk line to {terminal_id.removeprefix('tm-').title()} leaking: {share:.0%} of it out"
         parent = draft.add(
@@ -189,19 +188,23 @@ def _trunk_outages(draft: Draft, terminal_id: str) -> None:
                 event_type="DOWN" if share == 1.0 else "CONSTRAINT",
                 deferment_type="GROUP_CHILD",
                 parent=parent.key if parent else None,
-                entry="none" if share == 1.0 else _entry(rng),
+                entry="none" if share == 1.0 else entry_mode(rng),
             )
             draft.add(event, *_effects(draft, station, "edge", share, 0.0))
 
 
 def _derates(draft: Draft, station: Station) -> None:
     """Standing constraints of weeks to months, one at a time at a station."""
-    rng = _rng(draft, f"derate {station.facility_id}")
+    rng = events_rng(draft, f"derate {station.facility_id}")
     at = float(rng.exponential(draft.reference.field["rates"]["derate_gap_days"])) * 24.0
     while at < draft.quiet_from:
         length = float(rng.uniform(25.0, 70.0)) * 24.0
         reason, target, equipment, title = DERATES[int(rng.integers(len(DERATES)))]
-        severity, start, end = float(rng.uniform(0.18, 0.38)), _aligned(at), _aligned(min(at + length, draft.quiet_from))
+        severity, start, end = (
+            float(rng.uniform(0.25, 0.5)),
+            aligned(at),
+            aligned(min(at + length, draft.quiet_from)),
+        )
         entry = "rate" if rng.random() < 0.6 else "split"
         if not draft.crowded(station.facility_id, start, end):
             event = _station_event(
@@ -219,19 +222,20 @@ def _derates(draft: Draft, station: Station) -> None:
         at += length + float(rng.exponential(draft.reference.field["rates"]["derate_gap_days"])) * 24.0
 
 
-def _length(rng: np.random.Generator) -> float:
+def trip_length(rng: np.random.Generator) -> float:
+    """Hours of a trip: geometric, at most three days."""
     days = min(LONGEST_TRIP_DAYS, int(rng.geometric(0.6)))
-    return _aligned(days * 24.0 - float(rng.uniform(0.0, 10.0)))
+    return aligned(days * 24.0 - float(rng.uniform(0.0, 10.0)))
 
 
 def _trips(draft: Draft, station: Station) -> None:
-    rates, rng = draft.reference.field["rates"], _rng(draft, f"trip {station.facility_id}")
-    for start in _starts(rng, draft, rates["trip_per_day"]):
+    rates, rng = draft.reference.field["rates"], events_rng(draft, f"trip {station.facility_id}")
+    for start in starts(rng, draft, rates["trip_per_day"]):
         reason, equipment, title = TRIPS[int(rng.integers(len(TRIPS)))]
         full = rng.random() < rates["trip_full_share"]
         severity = 1.0 if full else float(rng.uniform(0.3, 0.8))
         extra = float(rng.uniform(0.05, 0.15)) if reason == "PLT.COMP.TRIP" and not full else 0.0
-        end, entry = start + _length(rng), _entry(rng)
+        end, entry = start + trip_length(rng), entry_mode(rng)
         if draft.busy(station.facility_id, equipment, start, end):
             continue
         event = _station_event(
@@ -249,12 +253,15 @@ def _trips(draft: Draft, station: Station) -> None:
 
 
 def _well_events(draft: Draft, station: Station) -> None:
-    rates, rng = draft.reference.field["rates"], _rng(draft, f"well {station.facility_id}")
-    for start in _starts(rng, draft, rates["well_shut_in_per_day"] * len(station.wells) / 8.0):
+    rates, rng = draft.reference.field["rates"], events_rng(draft, f"well {station.facility_id}")
+    for start in starts(rng, draft, rates["well_shut_in_per_day"] * len(station.wells) / 8.0):
         well = int(rng.integers(len(station.wells)))
         reason, what, event_type = WELL_CAUSES[int(rng.integers(len(WELL_CAUSES)))]
         share = (1.0 if event_type == "DOWN" else 0.5) / len(station.wells)
-        end, entry = start + _aligned(24.0 * min(20, int(rng.geometric(0.2))) - float(rng.uniform(0.0, 10.0))), _entry(rng)
+        end, entry = (
+            start + aligned(24.0 * min(20, int(rng.geometric(0.2))) - float(rng.uniform(0.0, 10.0))),
+            entry_mode(rng),
+        )
         code = station.wells[well]
         if draft.busy(station.facility_id, code, start, end) or draft.crowded(station.facility_id, start, end):
             continue
@@ -275,107 +282,9 @@ def _well_events(draft: Draft, station: Station) -> None:
         draft.add(event, *_effects(draft, station, "source", share, 0.0))
 
 
-def _gas_event(draft: Draft, facility_id: str, element: str, severity: float, **fields: object) -> None:
-    flow = draft.undisturbed(element, "gas")
-    assert flow is not None
-    base = Event(
-        facility_id=facility_id,
-        object_code=draft.reference.ec_code(facility_id),
-        object_type="FCTY",
-        target=element.split(":", 1)[0],
-        start=0.0,
-        end=0.0,
-        reason="",
-        title="",
-        event_type="CONSTRAINT",
-        gas_element=element,
-    )
-    event = replace(base, **fields)  # type: ignore[arg-type]
-    if event.entry == "none" or not draft.crowded(facility_id, event.start, event.end):
-        draft.add(event, None, severity * flow)
-
-
-def _machine_trips(draft: Draft, facility_id: str, ec_code: str, rate: str, machines: tuple[str, str]) -> None:
-    rng = _rng(draft, f"machine {facility_id}")
-    for start in _starts(rng, draft, draft.reference.field["rates"][rate]):
-        machine, full = machines[int(rng.integers(2))], rng.random() < 0.4
-        severity, end, entry = 1.0 if full else float(rng.uniform(0.3, 0.7)), start + _length(rng), _entry(rng)
-        if draft.busy(facility_id, machine, start, end):
-            continue
-        _gas_event(
-            draft,
-            facility_id,
-            f"node:{facility_id}",
-            severity,
-            object_code=ec_code,
-            start=start,
-            end=end,
-            reason="PLT.COMP.TRIP",
-            title=f"Compressor {machine} trip",
-            equipment=machine,
-            event_type="DOWN" if full else "CONSTRAINT",
-            entry="none" if full else entry,
-        )
-
-
-def _plant_events(draft: Draft, facility_id: str, outlets: tuple[str, str]) -> None:
-    """One planned shutdown of 10–14 days in 365, trips of processing trains, restrictions of either outlet."""
-    rates, rng = draft.reference.field["rates"], _rng(draft, f"plant {facility_id}")
-    years = max(1, round(draft.calendar.closed / 365.0))
-    span = float(draft.calendar.bounds[draft.calendar.closed]) / years
-    for year in range(years):
-        length = float(rng.integers(10, 15)) * 24.0
-        start = _aligned(year * span + float(rng.uniform(0.15, 0.75)) * max(0.0, span - length))
-        end = _aligned(min(start + length, draft.quiet_from))
-        share = 1.0 if rng.random() < 0.5 else 0.7
-        _gas_event(
-            draft,
-            facility_id,
-            f"node:{facility_id}",
-            share,
-            start=start,
-            end=end,
-            reason="PLT.SHUTDOWN",
-            title="Planned shutdown",
-            event_type="DOWN" if share == 1.0 else "CONSTRAINT",
-            entry="none" if share == 1.0 else "split",
-        )
-    for start in _starts(rng, draft, rates["plant_trip_per_day"]):
-        train, severity = ("T402A", "T402B")[int(rng.integers(2))], float(rng.uniform(0.35, 0.65))
-        end, entry = start + _length(rng), _entry(rng)
-        if not draft.busy(facility_id, train, start, end):
-            _gas_event(
-                draft,
-                facility_id,
-                f"node:{facility_id}",
-                severity,
-                start=start,
-                end=end,
-                reason="PLT.PROCESS",
-                title=f"Processing train {train} trip",
-                equipment=train,
-                entry=entry,
-            )
-    causes = (("MKT.NOMINATION", "Customers nominate less"), ("EXP.GAS", "Export line restricted by the shipper"))
-    for (reason, title), outlet in zip(causes, outlets, strict=True):
-        for start in _starts(rng, draft, rates["restriction_per_day"]):
-            severity, days = float(rng.uniform(0.2, 0.45)), float(rng.integers(1, 9))
-            _gas_event(
-                draft,
-                facility_id,
-                f"edge:{outlet}",
-                severity,
-                start=start,
-                end=_aligned(start + days * 24.0),
-                reason=reason,
-                title=title,
-                entry=_entry(rng),
-            )
-
-
-def _double_bookings(draft: Draft) -> None:
+def double_bookings(draft: Draft) -> None:
     """A share of partial events stands twice for a time: the second, smaller entry names the same equipment."""
-    rng = _rng(draft, "double")
+    rng = events_rng(draft, "double")
     share = draft.reference.field["rates"]["double_booked_share"]
     singles = [e for e in draft.drawn if e.deferment_type == "SINGLE"]
     partial = [e for e in singles if e.entry != "none" and e.equipment and e.target == "node" and e.end - e.start > 8.0]
@@ -384,11 +293,11 @@ def _double_bookings(draft: Draft) -> None:
         return
     for index in sorted(rng.choice(len(partial), size=min(wanted, len(partial)), replace=False)):
         event = partial[index]
-        lag = _aligned(float(rng.uniform(1.0, 3.0)))
+        lag = aligned(float(rng.uniform(1.0, 3.0)))
         again = replace(
             event,
             start=event.start + lag,
-            end=event.end - _aligned(float(rng.uniform(0.5, 2.0))),
+            end=event.end - aligned(float(rng.uniform(0.5, 2.0))),
             title=f"{event.title}: entered by the next shift",
             entry="rate",
         )

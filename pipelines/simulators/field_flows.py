@@ -84,7 +84,7 @@ def subset_losses(segments: list[Segment], element_count: int) -> Floats:
     spread = np.zeros((len(segments), count, element_count))
     for row, segment in enumerate(segments):
         spread[row, np.arange(count), list(segment.elements)] = segment.losses
-    losses = np.einsum("mn,kne->kme", bits, spread)
+    losses: Floats = np.einsum("mn,kne->kme", bits, spread)
     for row, segment in enumerate(segments):
         named = [i for i in range(count) if segment.equipment[i]]
         for place, i in enumerate(named):

@@ -21,7 +21,8 @@ PLANT_NOISE_SIGMA = 0.004
 def associated_gas(reference: Reference, potentials: Floats) -> Floats:
     """Gas that each station could send [station, day]: p_oil × GOR × (1 − fuel) − baseline flare, at least 0."""
     rows = [np.maximum(0.0, potentials[i] * s.gas_per_oil - s.baseline_flare) for i, s in enumerate(reference.stations)]
-    return np.array(rows)
+    gas: Floats = np.array(rows)
+    return gas
 
 
 def plant_potentials(reference: Reference, plant: Plant, gas: Floats, calendar: Calendar, seed: int) -> Floats:

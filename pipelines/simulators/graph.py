@@ -86,7 +86,7 @@ class Graph(System):
         self.replay = replay
         self.site = site
         self.units_per_minute = units_per_minute
-        self.tokens = TokenIssuer(credentials, clock=self.clock)
+        self.tokens = TokenIssuer(credentials)
         self._lock = threading.Lock()
         self._window = (time.monotonic(), 0)
         tenant = re.escape(site.tenant)

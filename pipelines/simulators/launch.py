@@ -174,7 +174,7 @@ def _start_oracle(running: Running, ports: Mapping[str, int]) -> None:
 
 def _start_pi(running: Running, ports: Mapping[str, int]) -> None:
     replay = PiReplay(running.data_folder / "pi")
-    access = PiAccess(method="Basic", username="OPERATOR\\pi_reader", password=secrets.token_urlsafe(16))
+    access = PiAccess(method="Basic", username="pi-reader", password=secrets.token_urlsafe(16))
     system = PiWebApi(replay, access, clock=running.clock, zone=running.operator.zone)
     server = _serve(running, "pi", LocalServer(system, port=ports.get("pi", 0)))
     running.variables |= {

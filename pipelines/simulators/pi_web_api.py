@@ -72,7 +72,7 @@ class PiWebApi(System):
             zone=zone or ZoneInfo("UTC"),
             limits=limits or PiLimits(),
         )
-        self.tokens = TokenIssuer(access.client or ClientCredentials("", ""), clock=self.clock)
+        self.tokens = TokenIssuer(access.client or ClientCredentials("", ""))
         self.routes.add("GET", DISCOVERY.replace(".", r"\."), self._discovery)
         self.routes.add("POST", TOKEN, self._token)
         self.routes.add("POST", f"{BASE}/batch", lambda request, _: run_batch(request, self.answer))

@@ -85,7 +85,7 @@ def _encode(replay: PiReplay, runs: Sequence[Run], wanted: frozenset[str]) -> li
         owners = pl.Series("__run", np.repeat(np.arange(len(runs), dtype=np.uint32), sizes))
         columns.append(pl.Series("__unit", units).gather(owners).alias("__unit"))
         parts += [pl.lit(',"UnitsAbbreviation":'), pl.col("__unit")]
-    parts.append(_flags(frame, wanted))
+    parts.append(_flags(frame, wanted, is_alone=not parts))
     # Each field brings the comma before it; the first comma of an object is the one to drop.
     body = pl.concat_str(*parts).str.slice(1) if not parts[:-1] else pl.concat_str(_without_comma(parts[0]), *parts[1:])
     whole = frame.with_columns(columns).select(pl.concat_str(pl.lit("{"), body, pl.lit("},"))).to_series()
@@ -120,8 +120,11 @@ def _state(name: str, code: int, *, is_system: bool) -> str:
     return msgspec.json.encode({"Name": name, "Value": code, "IsSystem": is_system}).decode()
 
 
-def _flags(frame: pl.DataFrame, wanted: frozenset[str]) -> pl.Expr:
-    """Good, Questionable, Substituted, Annotated and Errors as one constant text per combination that occurs."""
+def _flags(frame: pl.DataFrame, wanted: frozenset[str], *, is_alone: bool) -> pl.Expr:
+    """Good, Questionable, Substituted, Annotated and Errors as one constant text per combination that occurs.
+
+    Alone in the object, the text stands in a column, since a literal would not be repeated for each row.
+    """
     error = pl.col("Value").is_null() & pl.col("State").is_null()
     keys = frame.select(
         (
@@ -132,7 +135,7 @@ def _flags(frame: pl.DataFrame, wanted: frozenset[str]) -> pl.Expr:
         ).alias("key")
     ).to_series()
     texts = {key: _flag_text(key, wanted) for key in keys.unique().to_list()}
-    if len(texts) == 1:
+    if len(texts) == 1 and not is_alone:
         return pl.lit(next(iter(texts.values())))
     return pl.lit(keys.replace_strict(texts, return_dtype=pl.String))
 

@@ -133,9 +133,8 @@ class StreamControllers:
             fields = selected_fields(request)
             point = self.context.point(parameters["web_id"])
             runs = self._spoilt(request, reader(request, self._archive(), [point]))
-            items = encode_runs(self.context.replay, runs, below(fields, "items"))[0]
             head = _head({"Links": {}, "UnitsAbbreviation": point.units}, fields)
-            return Reply(body=_object(head, items if below(fields, "items") != frozenset() else None))
+            return Reply(body=_object(head, self._texts(runs, below(fields, "items"))[0]))
 
         return handle
 
@@ -143,17 +142,20 @@ class StreamControllers:
         def handle(request: Request, _: Mapping[str, str]) -> Reply:
             fields = selected_fields(request)
             inner = below(fields, "items")
-            item_fields = below(inner, "items")
             points = self._points(request)
             runs = self._spoilt(request, reader(request, self._archive(), points))
-            texts = encode_runs(self.context.replay, runs, item_fields)
+            texts = self._texts(runs, below(inner, "items"))
             streams = [
-                _object(_head(self._about(request, point), inner), text if item_fields != frozenset() else None)
+                _object(_head(self._about(request, point), inner), text)
                 for point, text in zip(points, texts, strict=True)
             ]
             return Reply(body=_object(_head({"Links": {}}, fields), b",".join(streams)))
 
         return handle
+
+    def _texts(self, runs: list[Run], fields: frozenset[str] | None) -> Sequence[bytes | None]:
+        """The items of each run; null where the caller selected none of their fields."""
+        return [None] * len(runs) if fields == frozenset() else encode_runs(self.context.replay, runs, fields)
 
     def _stream_of_one(self, reader: Reader) -> Callable[[Request, Mapping[str, str]], Reply]:
         def handle(request: Request, parameters: Mapping[str, str]) -> Reply:

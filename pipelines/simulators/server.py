@@ -6,6 +6,7 @@ keeps the port, which is how a test takes a source away and gives it back.
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from types import TracebackType
@@ -16,6 +17,17 @@ from pipelines.simulators.server_app import System
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
+
+
+class _WithoutFaults(logging.Filter):
+    """Drops what the server reports of faults made on purpose: an answer cut short, a hanging one cancelled."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        purpose = ("ASGI callable returned without completing", "Cancel %s running task")
+        return not str(record.msg).startswith(purpose)
+
+
+WITHOUT_FAULTS = _WithoutFaults()
 
 
 class ServerStartError(RuntimeError):
@@ -51,7 +63,7 @@ class LocalServer:
         config = uvicorn.Config(
             self.system,
             log_config=None,
-            log_level="critical",
+            log_level="error",
             access_log=False,
             lifespan="off",
             ws="none",
@@ -60,6 +72,7 @@ class LocalServer:
             timeout_keep_alive=60,
             timeout_graceful_shutdown=1,
         )
+        logging.getLogger("uvicorn.error").addFilter(WITHOUT_FAULTS)
         server = uvicorn.Server(config)
         name = f"simulator-{self.system.name}-{self.port}"
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name=name, daemon=True)

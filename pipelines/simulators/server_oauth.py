@@ -1,16 +1,16 @@
 """Client credentials, as OpenID providers give them: a token endpoint and the check of a bearer.
 
-Tokens are random, expire by the system's clock and can be revoked, so a test can make a client ask again.
+Tokens are random, expire by the machine's clock whatever the system's data clock says, and can be revoked, so that
+a test can make a client ask again.
 """
 
 from __future__ import annotations
 
 import secrets
 import threading
+import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-
-from pipelines.simulators.server_clock import Clock
+from datetime import timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,11 @@ class ClientCredentials:
 class TokenIssuer:
     """Issues and checks bearer tokens of one client."""
 
-    def __init__(
-        self, credentials: ClientCredentials, *, clock: Clock, lifetime: timedelta = timedelta(hours=1)
-    ) -> None:
+    def __init__(self, credentials: ClientCredentials, *, lifetime: timedelta = timedelta(hours=1)) -> None:
         self.credentials = credentials
         self.lifetime = lifetime
-        self._clock = clock
         self._lock = threading.Lock()
-        self._expiries: dict[str, datetime] = {}
+        self._expiries: dict[str, float] = {}
 
     def fault_of(self, form: dict[str, str], basic: tuple[str, str] | None = None) -> str | None:
         """The OAuth error code of a token request, or none when a token may be given."""
@@ -52,7 +49,7 @@ class TokenIssuer:
         """A new token."""
         token = secrets.token_urlsafe(48)
         with self._lock:
-            self._expiries[token] = self._clock.now() + self.lifetime
+            self._expiries[token] = time.monotonic() + self.lifetime.total_seconds()
         return token
 
     def accepts(self, authorization: str) -> bool:
@@ -60,7 +57,7 @@ class TokenIssuer:
         scheme, _, token = authorization.partition(" ")
         with self._lock:
             expiry = self._expiries.get(token.strip())
-        return scheme.lower() == "bearer" and expiry is not None and self._clock.now() < expiry
+        return scheme.lower() == "bearer" and expiry is not None and time.monotonic() < expiry
 
     def revoke(self) -> None:
         """Forget every token given so far."""

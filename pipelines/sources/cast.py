@@ -139,6 +139,8 @@ def _cast_column(
 
 
 _UTC = pl.Datetime("us", "UTC")
+# A truth value would pass for 0 or 1.
+_NUMBERS = frozenset({float, int, type(None)})
 
 
 def _whole(values: pl.Series | list[Any], kind: FieldType, dtype: pl.DataType, zone: ZoneInfo) -> pl.Series | None:
@@ -146,6 +148,9 @@ def _whole(values: pl.Series | list[Any], kind: FieldType, dtype: pl.DataType, z
     if isinstance(values, pl.Series):
         series = values
     else:
+        kinds = {value.__class__ for value in values}
+        if kind == "float" and not kinds <= _NUMBERS:
+            return None
         try:
             series = pl.Series(values, dtype=pl.Float64() if kind == "float" else None, strict=True)
         except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
@@ -160,7 +165,8 @@ def _whole(values: pl.Series | list[Any], kind: FieldType, dtype: pl.DataType, z
         numbers = series.cast(pl.Float64).fill_nan(None)
         return None if numbers.is_infinite().any() else numbers
     if kind == "int" and given.is_integer():
-        return series.cast(pl.Int64)
+        whole = series.cast(pl.Int64, strict=False)
+        return whole if whole.null_count() == series.null_count() else None
     if kind == "bool" and given == pl.Boolean:
         return series
     if kind == "date" and given == pl.Date:

@@ -106,7 +106,7 @@ class EcRestConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EcOracleConfig:
-    """Energy Components over Oracle Net. `schema` owns the views when it is not `user`; empty: the login's own."""
+    """Energy Components over Oracle Net; `timeout_seconds` is a login, a wait for a connection, one round trip."""
 
     host: str
     port: int
@@ -117,4 +117,3 @@ class EcOracleConfig:
     pool_max: int = 4
     pool_inc: int = 1
     timeout_seconds: float = 120.0
-    schema: str = ""

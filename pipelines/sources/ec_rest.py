@@ -30,6 +30,10 @@ _WHOLE_READS = 2
 _TEMPLATE = re.compile(r"\{(\w+)\}")
 
 
+class _NotWhole(Exception):
+    """The pages of one read do not make one answer."""
+
+
 class _Page(NamedTuple):
     rows: list[dict[str, Any]]
     total: int | None
@@ -88,16 +92,18 @@ class EcRest:
         params = _filled(rest, first, last)
         request = f"GET {self._url(rest)}?{httpx.QueryParams(params)}"
         for attempt in range(1, _WHOLE_READS + 1):
-            rows, pages, received, total = self._rows(asking, rest, params)
-            if total is None or total == len(rows):
+            try:
+                rows, pages, received = self._rows(asking, rest, params, is_keyed=bool(mapping.key))
                 break
-            if attempt == _WHOLE_READS:
-                raise SourceNotReady(
-                    asking,
-                    asked=request,
-                    came=f"{len(rows)} rows in {pages} pages where the answer counts {total}",
-                    what_next="nothing of this read is kept; asked again later",
-                )
+            except _NotWhole as error:
+                if attempt == _WHOLE_READS:
+                    raise SourceNotReady(
+                        asking,
+                        asked=request,
+                        came=str(error),
+                        what_next=f"nothing of this read is kept, asked again later; if it stays, check that the "
+                        f"gateway pages by {rest.paging} as the mapping says",
+                    ) from None
         _check_columns(asking, request, rows, mapping.columns)
         frame, rejected = cast_to_canonical(rows, mapping.columns, zone=self._zone)
         frame, warnings = tidy(mapping, frame, first, last)
@@ -125,9 +131,9 @@ class EcRest:
         return f"{self._base_url}/{rest.path.lstrip('/')}"
 
     def _rows(
-        self, asking: Asking, rest: RestMapping, params: Mapping[str, str]
-    ) -> tuple[list[dict[str, Any]], int, int, int | None]:
-        """All rows, the pages and bytes that they took, and the count that the answer claims."""
+        self, asking: Asking, rest: RestMapping, params: Mapping[str, str], *, is_keyed: bool
+    ) -> tuple[list[dict[str, Any]], int, int]:
+        """All rows, and the pages and bytes that they took. Raises _NotWhole when rows are missing or came twice."""
         rows: list[dict[str, Any]] = []
         pages = received = 0
         total: int | None = None
@@ -148,22 +154,23 @@ class EcRest:
             received += answer.bytes
             total = page.total if page.total is not None else total
             if page.rows and page.rows == before:
-                raise SourceBroken(
-                    asking,
-                    asked=f"page {pages} of {self._url(rest)}",
-                    came="the rows of the page before it once more",
-                    what_next=f"not retried: check that the gateway pages by {rest.paging} as the mapping says",
-                )
+                raise _NotWhole(f"page {pages} with the rows of the page before it")
             rows += page.rows
             before = page.rows
             self._on_progress(Progress(SOURCE, asking.dataset, len(rows), pages, received))
             if rest.paging == "next_link":
                 if page.next_link is None:
-                    return rows, pages, received, total
+                    break
                 url, place = self._next(asking, url, page.next_link, seen), None
             # A gateway may cap its pages: a short page is no proof of the end, an empty one or the count is.
             elif rest.paging == "none" or not page.rows or (total is not None and len(rows) >= total):
-                return rows, pages, received, total
+                break
+        if total is not None and total != len(rows):
+            raise _NotWhole(f"{len(rows)} rows in {pages} pages where the answer counts {total}")
+        if is_keyed and pages > 1 and len({msgspec.json.encode(row) for row in rows}) < len(rows):
+            # Pages that shift give one row twice and, where the count agrees, another not at all.
+            raise _NotWhole(f"{len(rows)} rows in {pages} pages with whole rows repeated")
+        return rows, pages, received
 
     def _next(self, asking: Asking, url: str, link: str, seen: set[str]) -> str:
         following = urljoin(url, link)

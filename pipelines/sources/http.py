@@ -232,7 +232,8 @@ class Http:
         except (msgspec.DecodeError, UnicodeDecodeError, GarbledAnswer) as error:
             told = self.redactor(f"{status} with a body of {len(response.content)} bytes that does not decode: {error}")
             return _Trouble(told, retried=True, status=status)
-        return Answer(value, status, response.headers, response.num_bytes_downloaded)
+        received = response.num_bytes_downloaded or len(response.content)
+        return Answer(value, status, response.headers, received)
 
     def _refusal(self, response: httpx.Response, attempt: int) -> _Trouble:
         status = response.status_code

@@ -106,6 +106,7 @@ class ClientCredentials:
         self._header: str | None = None
         self._ends_at = 0.0
         self._decoder = msgspec.json.Decoder(TokenAnswer)
+        http.redactor.add(*self.secrets())
 
     def header(self, deadline: Deadline) -> str | None:
         """`Bearer …`, asked for when there is none or it is about to end. Raises what the issuer's failure is."""

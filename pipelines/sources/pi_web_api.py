@@ -100,8 +100,8 @@ class PiClient:
 
         One row a tag and instant: tag_id, observed_at_utc (µs), value (as PI has it; null for system states and faulty
         values), state_code (of a system state, else null), is_good, is_questionable. Of several values at one instant
-        the last stands. Each tag's last value before `start` is there too when it has one. Tags that the archive does
-        not know, or that alone cannot be read, stand in `missing`, with the reason in `warnings`. Raises SourceBroken
+        the last stands. A tag without a value at `start` itself also has its last one before it. Tags that the archive
+        does not know, or that alone cannot be read, stand in `missing`, with the reason in `warnings`. Raises SourceBroken
         when no tag at all can be read.
         """
         if start.tzinfo is None or end.tzinfo is None:

@@ -4,10 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pipelines.sources.errors import SourceError
 from pipelines.stages.workspace import Workspace
-from warehouse.status import record_attempt
+from warehouse.status import update_source
+
+# A source that the site gives no terms for is late after a day.
+DEFAULT_SLA_SECONDS = 86_400
 
 
 @dataclass
@@ -31,18 +35,19 @@ class Attempt:
 def attempt(ws: Workspace, source: str) -> Iterator[Attempt]:
     """Record an attempt's success or failure, then let the failure go on."""
     terms = ws.site.sources.get(source)
-    sla_seconds = terms.sla_seconds if terms else 86_400
+    sla_seconds = terms.sla_seconds if terms else DEFAULT_SLA_SECONDS
     noted = Attempt()
+    begun = ws.now()
     try:
         yield noted
     except SourceError as error:
-        record_attempt(ws.warehouse_dir, source, at=ws.now(), sla_seconds=sla_seconds, error=str(error))
+        update_source(
+            ws.warehouse_dir, source, sla_seconds=sla_seconds, now=begun, last_attempt=begun, last_error=str(error)
+        )
         raise
-    record_attempt(
-        ws.warehouse_dir,
-        source,
-        at=ws.now(),
-        sla_seconds=sla_seconds,
-        data_as_of=noted.newest,
-        percent_good=noted.good,
-    )
+    changes: dict[str, Any] = {"last_attempt": begun, "last_success": ws.now(), "last_error": None}
+    if noted.newest is not None:
+        changes["data_as_of"] = noted.newest
+    if noted.good is not None:
+        changes["percent_good"] = noted.good
+    update_source(ws.warehouse_dir, source, sla_seconds=sla_seconds, now=begun, **changes)

@@ -9,7 +9,10 @@ from datetime import date, time
 import polars as pl
 
 from pipelines.lake import empty
-from pipelines.sources.energy_components import EnergyComponents, open_energy_components
+from pipelines.sources.config import EcRestConfig
+from pipelines.sources.ec_oracle import EcOracle
+from pipelines.sources.ec_rest import EcRest
+from pipelines.sources.extract import Progress
 from pipelines.stages.attempt import attempt
 from pipelines.stages.raw_frames import canonical, in_every_label, in_labels, rejected_rows, set_aside
 from pipelines.stages.stage import Stage, StageResult
@@ -56,7 +59,7 @@ def extract_register(ws: Workspace, _labels: Sequence[date]) -> StageResult:
         for dataset in REGISTER_DATASETS:
             table = PREFIX + dataset
             frame = empty(table)
-            if dataset in client.datasets:
+            if dataset in ws.datasets:
                 extract = client.read(dataset, date(1900, 1, 1), ws.latest_label)
                 frame = canonical(table, extract.frame)
             result.tables[table] = [ws.lake.write_snapshot(table, frame, provenance=provenance)]
@@ -70,27 +73,30 @@ def first_label(ws: Workspace) -> date | None:
     found: list[date] = []
     with attempt(ws, SOURCE), _client(ws) as client:
         for name in ("stream_day", "well_day", "potential_day", "tank_day"):
-            if name in client.datasets:
+            if name in ws.datasets:
                 days = client.read(name, date(1900, 1, 1), ws.latest_label).frame["production_date"].drop_nulls()
                 if days.len():
                     found.append(days.min())  # type: ignore[arg-type]
     return min(found, default=None)
 
 
-def _client(ws: Workspace) -> EnergyComponents:
-    assert ws.energy_components is not None
-    return open_energy_components(
-        ws.energy_components,
-        ws.site.energy_components,
-        on_progress=lambda p: ws.report(f"Energy Components {p.dataset}: {p.rows:,} rows, {p.pages} pages"),
-    )
+def _client(ws: Workspace) -> EcRest | EcOracle:
+    def on_progress(progress: Progress) -> None:
+        ws.report(f"Energy Components {progress.dataset}: {progress.rows:,} rows, {progress.pages} pages")
+
+    config = ws.energy_components
+    if config is None:
+        raise ValueError("Energy Components is not configured")
+    if isinstance(config, EcRestConfig):
+        return EcRest(config, ws.datasets, zone=ws.site.zone, on_progress=on_progress)
+    return EcOracle(config, ws.datasets, zone=ws.site.zone, on_progress=on_progress)
 
 
 def _read(
-    ws: Workspace, client: EnergyComponents, dataset: str, labels: Sequence[date], rejected: list[pl.DataFrame]
+    ws: Workspace, client: EcRest | EcOracle, dataset: str, labels: Sequence[date], rejected: list[pl.DataFrame]
 ) -> pl.DataFrame:
     table = PREFIX + dataset
-    if dataset not in client.datasets:
+    if dataset not in ws.datasets:
         return empty(table)
     extract = client.read(dataset, labels[0], labels[-1])
     rejected.append(rejected_rows(dataset, labels[-1], extract.rejected))
@@ -104,8 +110,7 @@ def _read(
     frame, outside = in_labels(frame, labels)
     keyless = pl.any_horizontal(pl.col(k).is_null() for k in TABLES[table].key)
     frame, nameless = set_aside(frame, keyless, "key_present", f"a column of the key {TABLES[table].key} is null")
-    for part in (outside, nameless):
-        rejected.append(rejected_rows(dataset, labels[-1], part))
+    rejected.extend(rejected_rows(dataset, labels[-1], part) for part in (outside, nameless))
     return frame
 
 

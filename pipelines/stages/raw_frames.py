@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import date, time, timedelta
+from datetime import date, datetime, time, timedelta
 
 import polars as pl
 
@@ -88,7 +88,7 @@ def _offset(start: time) -> timedelta:
     return timedelta(hours=start.hour, minutes=start.minute)
 
 
-def samples_by_label(samples: pl.DataFrame, bounds: Sequence[tuple[date, object, object]]) -> pl.DataFrame:
+def samples_by_label(samples: pl.DataFrame, bounds: Sequence[tuple[date, datetime, datetime]]) -> pl.DataFrame:
     """PI samples (sorted by tag and instant) with their label; each label also gets every tag's last sample before it.
 
     `bounds` are (label, from_utc, to_utc), ascending. A sample may stand in two labels when facilities' days overlap.

@@ -32,6 +32,16 @@ def extract_tank_gauge(ws: Workspace, labels: Sequence[date]) -> StageResult:
     return _extract(ws, labels, "gauge")
 
 
+def first_label(ws: Workspace) -> date | None:
+    """The production day of the first recorded value of any tag; used by replays, which read their whole span."""
+    if ws.pi is None or ws.site.tags.is_empty():
+        return None
+    ids = dict(ws.site.tags.select("tag_name", "tag_id").iter_rows())
+    with attempt(ws, SOURCE), PiClient(ws.pi) as client:
+        first = client.first_recorded(ids)
+    return ws.calendar.label_of(None, first) if first is not None else None
+
+
 def _extract(ws: Workspace, labels: Sequence[date], group: str) -> StageResult:
     table = TABLE_OF_GROUP[group]
     result = StageResult()
@@ -70,7 +80,8 @@ def _extract(ws: Workspace, labels: Sequence[date], group: str) -> StageResult:
 
 def _percent_good(ws: Workspace, table: str, label: date) -> float | None:
     samples = ws.lake.read(table, label, label)
-    return float(samples["is_good"].mean() * 100) if samples.height else None  # type: ignore[operator]
+    good = samples.filter(pl.col("is_good")).height
+    return 100.0 * good / samples.height if samples.height else None
 
 
 def _missing_tags(names: Sequence[str], label: date) -> pl.DataFrame:

@@ -3,7 +3,7 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -17,10 +17,31 @@ from pipelines.lake import Lake, Provenance, Written
 from pipelines.settings import Clock, Settings, clock
 from pipelines.site import Site
 from pipelines.sources.config import EcOracleConfig, EcRestConfig, PiConfig, SharePointConfig
+from pipelines.sources.mapping import DatasetMapping, SharePointMapping, parse_energy_components, parse_sharepoint
 from pipelines.transforms.production_day import ProductionCalendar
+from pipelines.transforms.units import UnitTable
 
 log = logging.getLogger(__name__)
 Report = Callable[[str], None]
+# What a mapped column without a unit holds; "a | b" is a for liquids and b for gas.
+BASE_UNITS: Mapping[str, str] = {
+    "volume": "bbl | scf",
+    "potential": "bbl/d | scf/d",
+    "capacity": "bbl/d | scf/d",
+    "oil_volume": "bbl",
+    "gas_volume": "scf",
+    "water_volume": "bbl",
+    "injection_volume": "bbl",
+    "closing_volume": "bbl",
+    "nominated_volume": "bbl",
+    "lifted_volume": "bbl",
+    "oil_loss_rate": "bbl/d",
+    "oil_loss_volume": "bbl",
+    "gas_loss_rate": "scf/d",
+    "gas_loss_volume": "scf",
+    "oil_remaining_rate": "bbl/d",
+    "gas_remaining_rate": "scf/d",
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +64,25 @@ class Workspace:
     def calendar(self) -> ProductionCalendar:
         """Production days of the site's facilities."""
         return ProductionCalendar(zone=self.site.zone, day_start=self.site.day_start, facilities=self.site.facilities)
+
+    @cached_property
+    def units(self) -> UnitTable:
+        """Conversions to base units with the site's overrides."""
+        return UnitTable(self.site.unit_overrides)
+
+    @cached_property
+    def datasets(self) -> dict[str, DatasetMapping]:
+        """The site's mapping of Energy Components. Raises MappingFaults with every fault."""
+        return parse_energy_components(self.site.energy_components)
+
+    @cached_property
+    def sharepoint_mapping(self) -> SharePointMapping:
+        """The site's mapping of SharePoint. Raises MappingFaults with every fault."""
+        return parse_sharepoint(self.site.sharepoint)
+
+    def mapped_units(self, dataset: str) -> Mapping[str, str]:
+        """Units by canonical column of an Energy Components dataset; a column without a unit is in base units."""
+        return {**BASE_UNITS, **(self.datasets[dataset].units() if dataset in self.datasets else {})}
 
     @property
     def latest_label(self) -> date:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import pairwise
 
 from pipelines.transforms.attribution_segments import Acting, Shares, attribute_segments
 from pipelines.transforms.attribution_shapley import EXACT_EVENTS
@@ -175,7 +176,7 @@ def attribute_day(
         acting.append(Acting(element, reach, loss.of(passing[target]), start, end, equipment))
     found = attribute_segments(solver, acting, days, passing, exact_events)
     drivers = [*_event_drivers(graph, shown, acting, found, span), *_constraints(graph, solver, found)]
-    frozen = solver.frozen_by(flows, solver.base)
+    frozen = solver.undisturbed_frozen_by()
     meters = tuple(
         MeterDay(
             m.facility_id,
@@ -203,7 +204,8 @@ def attribute_networks(
 ) -> DayAttribution:
     """Oil and both gas networks of one day; oil source events carry over to associated gas.
 
-    `unplaced` are the events that no network could place.
+    `unplaced` are the events that no network could place; `through` stays empty, for a target has a
+    rate in each phase.
     """
     on_oil = attribute_day(oil, events, day, facility_days=facility_days, exact_events=exact_events)
     carried = with_associated_gas(events, on_oil.through, gas)
@@ -214,7 +216,6 @@ def attribute_networks(
         tuple(sorted((*on_oil.drivers, *on_gas.drivers), key=lambda d: (d.network, d.facility_id, d.event_id))),
         (*on_oil.meters, *on_gas.meters),
         tuple(lost),
-        {**on_gas.through, **{("oil " + kind, name): rate for (kind, name), rate in on_oil.through.items()}},
     )
 
 
@@ -236,7 +237,7 @@ def with_associated_gas(events: Iterable[Event], oil_through: Mapping[Element, f
 def _check(events: Sequence[Event], day: Bounds) -> None:
     if not day[0] < day[1]:
         raise ValueError(f"the production day begins at {day[0]} and ends at {day[1]}")
-    doubled = sorted({a.event_id for a, b in zip(events, events[1:], strict=False) if a.event_id == b.event_id})
+    doubled = sorted({a.event_id for a, b in pairwise(events) if a.event_id == b.event_id})
     if doubled:
         raise ValueError(f"events stand twice: {', '.join(doubled)}; pass each once, with its whole interval")
 
@@ -277,7 +278,7 @@ def _constraints(graph: Graph, solver: FairSolver, found: Shares) -> Iterable[Dr
     """Standing constraints: p_f − flow_f(∅), to the element that froze f."""
     begins = {("edge", e.edge_id): e.from_id for e in graph.edges}
     flows = solver.undisturbed()
-    for f, element in enumerate(solver.frozen_by(flows, solver.base)):
+    for f, element in enumerate(solver.undisturbed_frozen_by()):
         if element is not None:
             m = graph.meters[f]
             volume = float((m.potential - flows[f]) * found.hours[f] / HOURS_PER_RATE)

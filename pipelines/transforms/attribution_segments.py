@@ -10,11 +10,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.transforms.attribution_shapley import plan, shares
+from pipelines.transforms.attribution_shapley import Plan, plan, shares
 from pipelines.transforms.network_fair import Element, FairSolver
 
 Array = NDArray[np.float64]
@@ -71,7 +72,8 @@ def attribute_segments(
     undisturbed = solver.undisturbed()
     at = 0
     while at < len(keys):
-        chosen, size = [], 0
+        chosen: list[tuple[tuple[tuple[int, ...], int], Plan]] = []
+        size = 0
         while at < len(keys) and (not chosen or size < BATCH):
             chosen.append((keys[at], plan(len(keys[at][0]), exact_events)))
             size += len(chosen[-1][1].subsets)
@@ -115,8 +117,8 @@ def _concurrent(
         ending[position[events[i].end]].append(i)
     result: dict[tuple[tuple[int, ...], int], Array] = {}
     active: set[int] = set()
-    distinct = {d for d in days}
-    for at, (start, end) in enumerate(zip(cuts, cuts[1:], strict=False)):
+    distinct = set(days)
+    for at, (start, end) in enumerate(pairwise(cuts)):
         active.difference_update(ending[at])
         active.update(starting[at])
         if not active:

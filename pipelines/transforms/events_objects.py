@@ -218,9 +218,7 @@ def _source(topology: Topology, phase: str, facility_id: str) -> Target:
     return Target("source", sources[0], None) if len(sources) == 1 else Target("node", facility_id, None)
 
 
-def _outgoing(
-    topology: Topology, phase: str, facility_id: str, choke: str, network: str | None
-) -> list[EdgeRow]:
+def _outgoing(topology: Topology, phase: str, facility_id: str, choke: str, network: str | None) -> list[EdgeRow]:
     """Outgoing lines of a phase, the two rows of a shared raw-gas line once; of a seller's gas outlets the one of its
     object's network, or the export one for choke export and the domestic one for choke market."""
     lines: dict[tuple[str, str], EdgeRow] = {}

@@ -146,7 +146,9 @@ def _window_statistics(series: _Series, ends: npt.NDArray[np.int64], window: int
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     """Quotient; NaN where the denominator is zero or unknown."""
     known = ~np.isnan(denominator) & (denominator != 0.0)
-    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=known)
+    quotient = np.full(numerator.shape, np.nan)
+    np.divide(numerator, denominator, out=quotient, where=known)
+    return quotient
 
 
 def _theil_sen(rate: Floats, ends: npt.NDArray[np.int64], window: int) -> Floats:

@@ -71,6 +71,7 @@ class FairSolver:
         self.is_tree = structure is not None
         self._structure = structure if structure is not None else Structure([], [])
         self._flow: Array | None = None
+        self._frozen: list[Element | None] | None = None
 
     # --- solving ---------------------------------------------------------------------------------
 
@@ -93,6 +94,12 @@ class FairSolver:
         if self._flow is None:
             self._flow = self.solve(self.base[np.newaxis, :])[0]
         return self._flow
+
+    def undisturbed_frozen_by(self) -> list[Element | None]:
+        """`frozen_by` of the undisturbed flow; found once."""
+        if self._frozen is None:
+            self._frozen = self.frozen_by(self.undisturbed(), self.base)
+        return self._frozen
 
     def _fill(self, capacities: Array, bounds: Array) -> tuple[Array, Array, NDArray[np.intp]]:
         """Water-filling of the rows known so far; also the active rows' right sides and indices."""
@@ -151,24 +158,28 @@ class FairSolver:
         """Per meter below its potential the full element that stopped it: among the full rows in which
         no other meter stands at a higher level; lowest id on a tie; None at potential."""
         rows = self._structure
+        result: list[Element | None] = [None] * len(self.meters)
+        below = np.flatnonzero(flows < self.potentials * (1.0 - TIGHT_TOLERANCE))
+        if not below.size:
+            return result
         rights = rows.right_sides(capacities[np.newaxis, :])[0]
         levels = flows / np.where(self.potentials > 0.0, self.potentials, 1.0)
-        result: list[Element | None] = []
-        full = [k for k in range(len(rows.rows)) if rows.weights[k] @ flows >= rights[k] * (1.0 - TIGHT_TOLERANCE)]
-        for f, meter in enumerate(self.meters):
-            if flows[f] >= self.potentials[f] * (1.0 - LEVEL_TOLERANCE):
-                result.append(None)
-                continue
-            holding = [k for k in full if rows.weights[k][f] > 0.0]
-            stopping = [
-                k for k in holding if levels[rows.weights[k] > 0.0].max() <= levels[f] * (1.0 + TIGHT_TOLERANCE)
-            ]
-            found = {e for k in stopping or holding for e in rows.rows[k].full_elements(capacities)}
+        full: list[tuple[Array, list[int]]] = []
+        if rows.rows:
+            holds = (rows.weights @ flows >= rights * (1.0 - TIGHT_TOLERANCE)) & rows.weights[:, below].any(axis=1)
+            full = [(rows.weights[k], rows.rows[k].full_elements(capacities)) for k in np.flatnonzero(holds)]
+        for f in below:
+            holding = [(weights, elements) for weights, elements in full if weights[f] > 0.0]
+            highest = levels[f] * (1.0 + TIGHT_TOLERANCE)
+            stopping = [elements for weights, elements in holding if levels[weights > 0.0].max() <= highest]
+            found = {e for elements in stopping or [elements for _, elements in holding] for e in elements}
             own = int(self._own[f])
             if flows[f] >= capacities[own] * (1.0 - TIGHT_TOLERANCE):
                 found.add(own)
-            named = {self._named(self.elements[e], meter) for e in found}
-            result.append(min(named, key=lambda e: (e[1], e[0]), default=("node", meter.facility_id)))
+            named = {self._named(self.elements[e], self.meters[f]) for e in found}
+            # A meter that nothing leads to has no element to name but its own place.
+            place = ("node", self.meters[f].facility_id)
+            result[f] = min(named, key=lambda e: (e[1], e[0]), default=place)
         return result
 
     def _named(self, element: Element, meter: Meter) -> Element:

@@ -40,24 +40,28 @@ class Supply:
 
     def full_elements(self, capacities: Array) -> list[int]:
         """The elements of every smallest cut of this tree."""
-        row = capacities[np.newaxis, :]
-        passed = float(self.most(row)[0])
-        found: list[int] = []
-        if capacities[self.node] <= passed * (1.0 + FULL_TOLERANCE):
-            found.append(self.node)
+        return self._smallest(capacities)[1]
+
+    def _smallest(self, capacities: Array) -> tuple[float, list[int]]:
         entering = 0.0
-        below = list(self.sources)
+        below: list[int] = list(self.sources)
+        for s in self.sources:
+            entering += float(capacities[s])
         for lines, feeder in self.feeders:
-            line, supply = float(capacities[list(lines)].sum()), float(feeder.most(row)[0])
+            line = float(sum(float(capacities[e]) for e in lines))
+            supply, elements = feeder._smallest(capacities)
             entering += min(line, supply)
             if line <= supply * (1.0 + FULL_TOLERANCE):
                 below += lines
             if supply <= line * (1.0 + FULL_TOLERANCE):
-                below += feeder.full_elements(capacities)
-        entering += float(capacities[list(self.sources)].sum())
-        if self.sales_yield * entering <= passed * (1.0 + FULL_TOLERANCE):
-            found += below
-        return found
+                below += elements
+        entering *= self.sales_yield
+        own = float(capacities[self.node])
+        if own < entering * (1.0 - FULL_TOLERANCE):
+            return own, [self.node]
+        if entering < own * (1.0 - FULL_TOLERANCE):
+            return entering, below
+        return min(own, entering), [self.node, *below]
 
     def elements(self) -> set[int]:
         """Every element of the tree."""

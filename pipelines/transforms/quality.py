@@ -144,7 +144,7 @@ def split(
     raw = frame.with_row_index(_ROW)
     typed = raw.select(_ROW, *(_cast(name, column, frame) for name, column in columns.items()))
     faults = [
-        Rule("type", f"{name} is no {column.dtype}", raw[name].is_not_null() & typed[name].is_null())
+        Rule("type", f"{name} is no {column.dtype}", pl.lit(raw[name].is_not_null() & typed[name].is_null()))
         for name, column in columns.items()
         if name in frame.columns and frame.schema[name] != column.dtype
     ]

@@ -6,7 +6,6 @@ window function is used. Units become base units here. What counts as a facility
 
 from collections.abc import Iterator, Sequence
 from datetime import date
-from typing import cast
 
 import polars as pl
 
@@ -34,6 +33,8 @@ SCHEMA = {
 FROZEN_SAMPLES = 30
 # Rows worked on at once: large enough to spread fixed costs, small enough to keep memory flat over long ranges.
 CHUNK_ROWS = 400_000
+# Rates of raw gas on its way to a plant, which belongs to no single network.
+GAS_MEASUREMENTS = ("gas_rate", "feed_rate", "flare_rate", "throughput_rate")
 _MICROSECONDS = 1e6
 _RATE = "rate"
 
@@ -73,16 +74,20 @@ def _key() -> pl.Expr:
     return (label * 2**32 + pl.col("tag_id").cast(pl.Int64)).alias("key")
 
 
-def _phase(network: str | None) -> Phase:
-    # Tags without a network measure tanks or lines of liquid.
-    return "liquid" if network is None else phase_of(network)
+def _phase(network: str | None, measurement: str, unit: str | None, units: UnitTable) -> Phase:
+    """By the tag's network; a tag without one measures gas if its name or its unit says so, else liquid."""
+    if network is not None:
+        return phase_of(network)
+    if measurement in GAS_MEASUREMENTS:
+        return "gas"
+    return "liquid" if units.knows(unit, "liquid") else "gas"
 
 
 def _described(tags: pl.DataFrame, units: UnitTable) -> pl.DataFrame:
     """Tags with the factor and unit of their readings."""
     faults, factors, names = [], [], []
     for name, network, measurement, unit in tags.select("tag_name", "network", "measurement", "unit").iter_rows():
-        phase = _phase(network)
+        phase = _phase(network, measurement, unit, units)
         is_rate = measurement == _RATE or measurement.endswith("_rate")
         is_volume = measurement in ("stock", "water_stock", "volume") or (
             measurement in ("water_level", "level") and units.knows(unit, phase)
@@ -115,29 +120,17 @@ def _described(tags: pl.DataFrame, units: UnitTable) -> pl.DataFrame:
 
 def _chunks(samples: pl.DataFrame, labels: Sequence[date]) -> Iterator[pl.DataFrame]:
     """Samples of whole labels, about CHUNK_ROWS rows at a time."""
-    if samples.is_empty() or not labels:
-        return
-    if samples.height <= CHUNK_ROWS:
-        yield samples.filter(pl.col("production_date").is_in(labels))
-        return
-    ordered = (
-        samples if samples["production_date"].is_sorted() else samples.sort("production_date", maintain_order=True)
-    )
-    counts = ordered.group_by("production_date").len().sort("production_date")
-    first, offset, held = 0, 0, 0
-    wanted = set(labels)
-    for label, count in counts.iter_rows():
-        if held and held + count > CHUNK_ROWS or label not in wanted:
-            if held:
-                yield ordered.slice(first, held)
-            first, held = offset, 0
-        offset += count
-        if label in wanted:
-            held += count
-        else:
-            first = offset
+    wanted = samples.filter(pl.col("production_date").is_in(list(labels)))
+    if not wanted["production_date"].is_sorted():
+        wanted = wanted.sort("production_date", maintain_order=True)
+    first = held = 0
+    for count in wanted.group_by("production_date").len().sort("production_date")["len"]:
+        if held and held + count > CHUNK_ROWS:
+            yield wanted.slice(first, held)
+            first, held = first + held, 0
+        held += count
     if held:
-        yield ordered.slice(first, held)
+        yield wanted.slice(first, held)
 
 
 def _summarise(samples: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
@@ -232,4 +225,4 @@ def _finish(wanted: pl.DataFrame, summary: pl.DataFrame | None) -> pl.DataFrame:
         )
         .sort("production_date", "tag_id")
     )
-    return cast(pl.DataFrame, result.select([pl.col(name).cast(dtype) for name, dtype in SCHEMA.items()]))
+    return result.select([pl.col(name).cast(dtype) for name, dtype in SCHEMA.items()])

@@ -124,6 +124,10 @@ class UnitTable:
         """What to multiply a value in `unit` with to get base units; see conversion."""
         return self.conversion(unit, phase, kind).factor
 
+    def mapped(self, mapped_units: Mapping[str, str], column: str, phase: Phase, kind: Kind) -> float:
+        """Factor of a dataset's canonical column by the site's mapping; a column without a unit is in the base unit."""
+        return self.factor(mapped_units.get(column) or base_unit(phase, kind), phase, kind)
+
     def knows(self, unit: str | None, phase: Phase) -> bool:
         """Whether conversion would succeed."""
         return unit is not None and self._find(_normalise(unit), phase) is not None

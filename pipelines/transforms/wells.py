@@ -7,7 +7,7 @@ wells_potential; what a facility produces or could produce is summed in producti
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal, cast
+from typing import Literal
 
 import polars as pl
 
@@ -19,8 +19,6 @@ from warehouse.catalog.columns import MAX_GAS_RATE_SCFPD, MAX_OIL_RATE_BBLPD
 AbsentDays = Literal["unknown", "down"]
 TABLE = "raw_energy_components__well_day"
 SOURCE, DATASET = "energy_components", "well_day"
-# A day is full when at most this many hours are missing: readings are rounded to hundredths of an hour.
-FULL_DAY_TOLERANCE_HOURS = 0.01
 
 SCHEMA = {
     "production_date": pl.Date(),
@@ -39,7 +37,6 @@ SCHEMA = {
     "record_status": pl.String(),
 }
 _FIRST_ROW = "well_first_production_row"
-_LAST_ROW = "well_last_production_row"
 _JUMP = "well_oil_volume_window"
 
 
@@ -96,7 +93,7 @@ def daily_wells(
     observed = in_range.group_by("production_date", "facility_id").agg(
         pl.col("source_updated_at_utc").max().alias("observed_at_utc")
     )
-    carried = carry_state.gather(potentials.state, _span_state(first, _last_in_range(accepted, state, wanted), wanted), split.jumps)
+    carried = carry_state.gather(potentials.state, _first_state(first, wanted), split.jumps)
     return WellDays(_shaped(result), split.quarantined, carried, observed.sort("production_date", "facility_id"))
 
 
@@ -119,8 +116,12 @@ def _accept(
     """Rows that hold. Rows after the range are needed for gaps only, so they are judged but not reported or carried."""
     frame = raw.with_columns(pl.col("flow_kind").fill_null(""))
     frame = frame.filter(pl.col("production_date").is_null() | (pl.col("production_date") >= labels[0]))
-    oil = pl.col("oil_volume").cast(pl.Float64, strict=False) * units.factor(mapped_units.get("oil_volume"), "liquid", "volume")
-    gas = pl.col("gas_volume").cast(pl.Float64, strict=False) * units.factor(mapped_units.get("gas_volume"), "gas", "volume")
+    oil = pl.col("oil_volume").cast(pl.Float64, strict=False) * units.mapped(
+        mapped_units, "oil_volume", "liquid", "volume"
+    )
+    gas = pl.col("gas_volume").cast(pl.Float64, strict=False) * units.mapped(
+        mapped_units, "gas_volume", "gas", "volume"
+    )
     within_range = pl.col("production_date") <= labels[-1]
     judged = frame.with_columns(pl.when(within_range).then(oil).alias("judged_oil"))
     jumps = quality_jump.unit_jumps(
@@ -148,20 +149,21 @@ def _identified(
     produces = (pl.col("oil_volume").fill_null(0) > 0) | (pl.col("gas_volume").fill_null(0) > 0)
     injects_only = (pl.col("injection_volume").fill_null(0) > 0) & ~produces
     hours_factor = _hours_factor(mapped_units.get("on_stream_hours", "h"))
-    return cast(
-        pl.DataFrame,
+    return (
         accepted.join(
-            wells.select("well_ec_code", "well_id", "facility_id", "valid_from", "valid_to"), on="well_ec_code", how="inner"
+            wells.select("well_ec_code", "well_id", "facility_id", "valid_from", "valid_to"),
+            on="well_ec_code",
+            how="inner",
         )
         .filter(valid)
         .with_columns(
             pl.when(kind == "").then(~injects_only).otherwise(kind == "production").alias("is_producer"),
             pl.col("on_stream_hours") * hours_factor,
-            pl.col("oil_volume") * units.factor(mapped_units.get("oil_volume"), "liquid", "volume"),
-            pl.col("gas_volume") * units.factor(mapped_units.get("gas_volume"), "gas", "volume"),
+            pl.col("oil_volume") * units.mapped(mapped_units, "oil_volume", "liquid", "volume"),
+            pl.col("gas_volume") * units.mapped(mapped_units, "gas_volume", "gas", "volume"),
         )
         .sort("production_date", "well_id", "is_producer", "flow_kind")
-        .unique(["production_date", "well_id"], keep="last", maintain_order=True),
+        .unique(["production_date", "well_id"], keep="last", maintain_order=True)
     )
 
 
@@ -199,16 +201,11 @@ def _production_span(
     first_known = carry_state.of_kind(state, _FIRST_ROW).select(
         pl.col("entity_id").alias("well_id"), pl.col("as_of").alias("day")
     )
-    first = pl.concat([first_known, rows.filter(pl.col("day") <= labels[-1])]).group_by("well_id").agg(pl.col("day").min())
+    first = (
+        pl.concat([first_known, rows.filter(pl.col("day") <= labels[-1])]).group_by("well_id").agg(pl.col("day").min())
+    )
     last = rows.group_by("well_id").agg(pl.col("day").max())
     return first.sort("well_id"), last.sort("well_id")
-
-
-def _last_in_range(accepted: pl.DataFrame, state: pl.DataFrame, labels: Sequence[date]) -> pl.DataFrame:
-    rows = accepted.filter("is_producer", pl.col("production_date") <= labels[-1]).select(
-        pl.col("well_id").alias("entity_id"), "production_date", pl.lit(1.0).alias("value")
-    )
-    return carry_state.carried(rows, state, _LAST_ROW, labels)
 
 
 def _absent(
@@ -249,12 +246,11 @@ def _absent(
     )
 
 
-def _span_state(first: pl.DataFrame, last: pl.DataFrame, labels: Sequence[date]) -> pl.DataFrame:
+def _first_state(first: pl.DataFrame, labels: Sequence[date]) -> pl.DataFrame:
     points = first.select(
         pl.col("well_id").alias("entity_id"), pl.col("day").alias("production_date"), pl.lit(1.0).alias("value")
     )
-    firsts = carry_state.carried(points, carry_state.NO_STATE, _FIRST_ROW, labels)
-    return carry_state.gather(carry_state.rows(firsts, _FIRST_ROW), carry_state.rows(last, _LAST_ROW))
+    return carry_state.rows(carry_state.carried(points, carry_state.NO_STATE, _FIRST_ROW, labels), _FIRST_ROW)
 
 
 def _shaped(frame: pl.DataFrame) -> pl.DataFrame:

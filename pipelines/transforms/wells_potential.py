@@ -14,6 +14,7 @@ from pipelines.transforms import carry_state
 
 METHODS = ("well_test", "last_full_day", "month_average")
 COLUMNS = ("oil_potential_bblpd", "gas_potential_scfpd", "potential_basis")
+# A day is full when at most this many hours are missing: hours come rounded to hundredths.
 FULL_DAY_TOLERANCE_HOURS = 0.01
 _KEYS = ["production_date", "well_id"]
 _PHASES = {"oil": ("oil_volume_bbl", "oil_potential_bblpd"), "gas": ("gas_volume_scf", "gas_potential_scfpd")}
@@ -74,9 +75,7 @@ def _points(rows: pl.DataFrame, value: pl.Expr) -> pl.DataFrame:
 def _wide(carried: dict[str, pl.DataFrame]) -> pl.DataFrame:
     """production_date, well_id, oil, gas from one carried frame a phase."""
     oil, gas = (
-        carried[p].select(
-            pl.col("entity_id").alias("well_id"), "production_date", pl.col("value").alias(p)
-        )
+        carried[p].select(pl.col("entity_id").alias("well_id"), "production_date", pl.col("value").alias(p))
         for p in ("oil", "gas")
     )
     return oil.join(gas, on=_KEYS, how="left").select(*_KEYS, "oil", "gas")
@@ -119,7 +118,9 @@ def _month_average(
         ]
     )
     totals = (
-        pl.concat([earlier, daily.select("well_id", "month", *sums)]).group_by("well_id", "month").agg(pl.col(*sums).sum())
+        pl.concat([earlier, daily.select("well_id", "month", *sums)])
+        .group_by("well_id", "month")
+        .agg(pl.col(*sums).sum())
     )
     rates = totals.filter(pl.col("hours") > 0).select(
         "well_id", "month", *((pl.col(p) / pl.col("hours") * 24.0).alias(p) for p in _PHASES)
@@ -133,8 +134,10 @@ def _month_state(
 ) -> pl.DataFrame:
     """Sums of the month up to each label, under the month's first day."""
     wells = pl.concat([daily["well_id"], earlier["well_id"]]).rename("entity_id")
-    cells = carry_state.grid(labels, wells).rename({"entity_id": "well_id"}).with_columns(
-        pl.col("production_date").dt.month_start().alias("month")
+    cells = (
+        carry_state.grid(labels, wells)
+        .rename({"entity_id": "well_id"})
+        .with_columns(pl.col("production_date").dt.month_start().alias("month"))
     )
     base = earlier.group_by("well_id", "month").agg(pl.col(*names).sum())
     running = (
@@ -143,7 +146,9 @@ def _month_state(
         .sort(["well_id", "production_date"])
         .with_columns(
             [
-                (pl.col(n).fill_null(0.0).cum_sum().over("well_id", "month") + pl.col(f"{n}_before").fill_null(0.0)).alias(n)
+                (
+                    pl.col(n).fill_null(0.0).cum_sum().over("well_id", "month") + pl.col(f"{n}_before").fill_null(0.0)
+                ).alias(n)
                 for n in names
             ]
         )
@@ -151,7 +156,9 @@ def _month_state(
     )
     return carry_state.gather(
         *(
-            carry_state.rows(running.with_columns(pl.col(n).alias("value")), f"well_month_{n}").filter(pl.col("value") > 0)
+            carry_state.rows(running.with_columns(pl.col(n).alias("value")), f"well_month_{n}").filter(
+                pl.col("value") > 0
+            )
             for n in names
         )
     )

@@ -274,7 +274,7 @@ def _terminal(label: date, latest: date, production: list[Row]) -> Row:
         if (r["production_date"], r["node_id"], r["network"]) == (label, "tm-east", "oil")
     )
     back = (latest - label).days
-    stock = 2_748_000.0 - 30_000.0 * back
+    stock = 2_748_000.0 - 30_000.0 * (back % 30)  # a cargo of 900,000 bbl leaves every 30 days
     ready = receipts * 0.993
     return {
         "production_date": label,
@@ -288,7 +288,7 @@ def _terminal(label: date, latest: date, production: list[Row]) -> Row:
         "ready_crude": ready,
         "endurance": (4_500_000.0 - stock) / receipts,
         "stock_cover": (stock - 300_000.0) / receipts,
-        "lifted": 0.0,
+        "lifted": 900_000.0 if back % 30 == 29 else 0.0,
         "quality": "good",
         "measured_at_utc": _end(label),
         "source": "pi",
@@ -310,21 +310,19 @@ def _trends(labels: Sequence[date], production: list[Row]) -> Iterable[Row]:
                         "window_days": days,
                         "asset_id": asset,
                         **_statistics(window, _window(series, label - timedelta(days=days), days), network),
+                        # The slope of every pair is slow in Python: only for the labels that anyone asks for.
+                        "trend_per_day": _slope(window) if label >= labels[-1] - timedelta(days=1) else None,
                     }
 
 
 def _window(series: dict[date, Row], last: date, days: int) -> list[Row]:
     labels = [last - timedelta(days=back) for back in range(days - 1, -1, -1)]
-    return [series[d] for d in labels if d in series and series[d]["production"] is not None]
+    return [series[d] for d in labels if d in series and series[d].get("production") is not None]
 
 
 def _statistics(window: list[Row], before: list[Row], network: str) -> Row:
     average = sum(r["production"] for r in window) / len(window) if window else None
     previous = sum(r["production"] for r in before) / len(before) if before else None
-    slopes = [
-        (b["production"] - a["production"]) / (b["production_date"] - a["production_date"]).days
-        for a, b in combinations(window, 2)
-    ]
     potential = sum(r["potential"] or 0.0 for r in window)
     return {
         "complete_days": len(window),
@@ -334,8 +332,15 @@ def _statistics(window: list[Row], before: list[Row], network: str) -> Row:
             or r["production"] == r["business_target"]
             for r in window
         ),
-        "trend_per_day": median(slopes) if slopes else None,
         "previous_average": previous,
         "change_fraction": (average - previous) / previous if average is not None and previous else None,
         "production_efficiency": sum(r["production"] for r in window) / potential if potential else None,
     }
+
+
+def _slope(window: list[Row]) -> float | None:
+    slopes = [
+        (b["production"] - a["production"]) / (b["production_date"] - a["production_date"]).days
+        for a, b in combinations(window, 2)
+    ]
+    return median(slopes) if slopes else None

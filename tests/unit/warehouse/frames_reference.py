@@ -129,8 +129,10 @@ def rows(labels: Sequence[date]) -> Rows:
             for (facility, network), levels in LEVELS.items()
         ],
         "cargo": [
-            _cargo("EAST-2026-031", latest + timedelta(days=5), "nominated", None),
-            _cargo("EAST-2026-030", latest - timedelta(days=1), "lifted", end - timedelta(days=1)),
+            _cargo("EAST-2026-031", 950_000.0, latest + timedelta(days=5), "nominated", None),
+            _cargo(
+                "EAST-2026-030", 900_000.0, latest - timedelta(days=30), "lifted", end - timedelta(days=29, hours=9)
+            ),
         ],
         "cargo_forecast_daily": [
             {
@@ -207,11 +209,11 @@ def _reason(code: str, parent: str | None, title: str, choke: str) -> dict[str, 
     }
 
 
-def _cargo(cargo: str, start: date, status: str, lifted: datetime | None) -> dict[str, Any]:
+def _cargo(cargo: str, parcel: float, start: date, status: str, lifted: datetime | None) -> dict[str, Any]:
     return {
         "cargo_id": cargo,
         "terminal_id": "tm-east",
-        "parcel": 950_000.0,
+        "parcel": parcel,
         "laycan_start": start,
         "laycan_end": start + timedelta(days=2),
         "status": status,

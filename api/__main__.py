@@ -1,0 +1,32 @@
+"""`python -m api`: serves on HOST and PORT with one worker; a second worker buys nothing for answers that are ready bytes."""
+
+import sys
+
+from granian.constants import Interfaces, Loops
+from granian.server import Server
+
+from api.settings import Settings, SettingsError
+
+
+def main() -> int:
+    """Serves until it is told to stop; 2 for settings that cannot be used."""
+    try:
+        settings = Settings.from_environment()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    Server(
+        "api.asgi:app",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        loop=Loops.uvloop,
+        websockets=False,
+        workers=1,
+        workers_kill_timeout=10,
+    ).serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""The desk behind every route: which release answers, on which thread, and what it leaves behind for the cache."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+import msgspec
+from litestar import Request
+
+from api import parameters
+from api.caching import Entry, Key, ReleaseCache, Stamp, Tagger
+from api.facts import ReleaseFacts, read_facts
+from api.freshness import FreshnessClock
+from api.parameters import Parameter
+from api.problems import Problem
+from api.settings import Settings
+from api.telemetry import logger
+from api.view import View, defaults, open_view
+from warehouse.errors import NoRelease, ReleaseNotFound
+from warehouse.reader import ReleaseReader
+from warehouse.reader_release import OpenRelease
+from warehouse.release import active_at
+
+Body = TypeVar("Body")
+ApiRequest = Request[Any, Any, Any]
+CACHE = "api.cache"
+FACTS = "api.facts"
+
+
+@dataclass(frozen=True)
+class Document:
+    """An answer to make before a release is switched to: the address it answers, and how to make it."""
+
+    route: str
+    path: str
+    query: bytes
+    allowed: Sequence[Parameter]
+    build: Callable[[View], Any]
+    arguments: Mapping[str, Any]
+
+
+# From a release's facts, the documents of a subject that callers ask for first.
+Prepare = Callable[[ReleaseFacts], Iterable[Document]]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a route leaves in the request's scope: which release answered, and whether its cache may hold the bytes."""
+
+    stamp: Stamp
+    is_current: bool
+
+
+class Desk:
+    """Holds the reader, the query threads, and the answers of the release in force."""
+
+    def __init__(self, settings: Settings, prepare: Sequence[Prepare]) -> None:
+        self.settings = settings
+        self.tagger = Tagger(settings.default_units)
+        self.freshness = FreshnessClock(settings.warehouse_dir)
+        self.reader = ReleaseReader(
+            settings.warehouse_dir,
+            operator=settings.operator,
+            allow_synthetic=settings.allow_synthetic,
+            on_open=[self._open],
+        )
+        self.current: ReleaseCache | None = None
+        self._prepare = prepare
+        self._pool = ThreadPoolExecutor(settings.query_threads, thread_name_prefix="query")
+        self._fault: str | None = None
+
+    def refresh(self) -> bool:
+        """Follows the pointer and the status file; True when another release is served from now on."""
+        moved = self.reader.refresh()
+        if moved:
+            with self.reader.lease() as release:
+                self.current = release.extras[CACHE]
+            logger.info("release in force", extra={"fields": {"releaseId": self.reader.release_id}})
+        if self.reader.fault != self._fault:
+            self._fault = self.reader.fault
+            logger.warning("release not followed", extra={"fields": {"fault": self._fault}})
+        pointer = self.reader.pointer() if self.current else None
+        self.freshness.follow(
+            self.current.facts if self.current else None, is_held=pointer is not None and pointer.is_held
+        )
+        return moved
+
+    def close(self) -> None:
+        """Ends the query threads and lets go of the releases."""
+        self._pool.shutdown(wait=True)
+        self.reader.close()
+
+    def _open(self, release: OpenRelease) -> None:
+        """Runs before the switch: reads the facts and makes the answers that callers ask for first."""
+        cache = ReleaseCache(facts_of(release), self.settings.cache_bytes)
+        cache.warm(self._entries(release, cache.facts))
+        release.extras[CACHE] = cache
+
+    def _entries(self, release: OpenRelease, facts: ReleaseFacts) -> Iterable[tuple[Key, Entry]]:
+        for prepare in self._prepare:
+            for document in prepare(facts):
+                try:
+                    yield (document.path, document.query), self._entry(release, facts, document)
+                except Problem:
+                    continue  # an address without an answer on the latest day
+                except Exception as fault:  # noqa: BLE001 - one document that cannot be made must not keep a release out
+                    logger.error("answer not prepared", exc_info=fault, extra={"fields": {"path": document.path}})
+
+    def _entry(self, release: OpenRelease, facts: ReleaseFacts, document: Document) -> Entry:
+        arguments = defaults(document.allowed, **document.arguments)
+        view = open_view(release, facts, arguments, document.allowed, self.settings.default_units)
+        return Entry(
+            identity=msgspec.json.encode(document.build(view)),
+            tag_base=self.tagger.base(facts.release_id, document.path, document.query),
+            stamp=Stamp.of(facts, view.production_date),
+            route=document.route,
+        )
+
+    async def run(self, work: Callable[[], Body]) -> Body:
+        """Runs work that queries on one of the query threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def answer(
+        self, arguments: Mapping[str, Any], allowed: Sequence[Parameter], build: Callable[[View], Body]
+    ) -> tuple[Body, Answered]:
+        """Builds a body from the release asked for; the release stays open until it is built. Runs on a query thread."""
+        asked = self._release_asked(arguments)
+        try:
+            with self.reader.lease() if asked is None else self.reader.open(asked) as release:
+                facts = facts_of(release)
+                view = open_view(release, facts, arguments, allowed, self.settings.default_units)
+                return build(view), Answered(Stamp.of(facts, view.production_date), is_current=asked is None)
+        except NoRelease as fault:
+            raise Problem("noRelease", f"{fault}"[:1000]) from fault
+        except ReleaseNotFound as fault:
+            raise Problem("releaseExpired", str(fault)) from fault
+
+    def warm_query(self) -> str:
+        """Asks the release in force one small question; its id. Raises Problem noRelease."""
+        try:
+            with self.reader.lease() as release:
+                release.query("warm")
+                return release.release_id
+        except NoRelease as fault:
+            raise Problem("noRelease", f"{fault}"[:1000]) from fault
+
+    def _release_asked(self, arguments: Mapping[str, Any]) -> str | None:
+        asked: str | None = arguments.get("release")
+        instant: datetime | None = arguments.get("asKnownAt")
+        if instant is not None:
+            asked = active_at(self.settings.warehouse_dir, instant)
+            if asked is None:
+                raise parameters.fault(
+                    parameters.AS_KNOWN_AT, "lies before the first release", instant.isoformat().replace("+00:00", "Z")
+                )
+        return asked
+
+
+def facts_of(release: OpenRelease) -> ReleaseFacts:
+    """The release's facts, read once while it is open."""
+    facts: ReleaseFacts | None = release.extras.get(FACTS)
+    if facts is None:
+        facts = release.extras[FACTS] = read_facts(release)
+    return facts
+
+
+def desk_of(request: ApiRequest) -> Desk:
+    """The application's desk."""
+    return cast(Desk, request.app.state.desk)
+
+
+async def respond(request: ApiRequest, allowed: Sequence[Parameter], build: Callable[[View], Body]) -> Body:
+    """Answers a route: reads its parameters, builds the body on a query thread, and notes which release answered."""
+    desk = desk_of(request)
+    arguments = parameters.read(request.scope["query_string"], allowed)
+    body, answered = await desk.run(lambda: desk.answer(arguments, allowed, build))
+    request.scope["state"]["answered"] = answered
+    return body

@@ -1,0 +1,37 @@
+"""A thread that follows the release pointer: a new release is served without restart, requests in flight end on the old."""
+
+from collections.abc import Callable
+from threading import Event, Thread
+
+from api.telemetry import logger
+
+
+class Follower:
+    """Calls `refresh` every so often until it is stopped. A failure is logged and the last release goes on."""
+
+    def __init__(self, refresh: Callable[[], bool], seconds: float) -> None:
+        self._refresh = refresh
+        self._seconds = seconds
+        self._stopped = Event()
+        self._thread = Thread(target=self._run, name="release-follower", daemon=True)
+
+    def start(self) -> None:
+        """Refreshes once, so that the first request finds a release, then goes on in its own thread."""
+        self._once()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._seconds):
+            self._once()
+
+    def _once(self) -> None:
+        try:
+            self._refresh()
+        except Exception as fault:  # noqa: BLE001 - whatever it is, the last release must stay in service
+            logger.error("release pointer not followed", exc_info=fault)

@@ -1,0 +1,184 @@
+"""The OpenAPI 3.1 document, made from the routes' operations and the contracts' structs.
+
+For generated TypeScript: named schemas, every property required, absence is null, open enumerations as
+`anyOf: [{enum}, {type: string}]`. Quantities carry `x-unit`, derived ones `x-formula`.
+"""
+
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import msgspec
+from litestar import Litestar
+
+from api.operations import KEY, Operation
+from api.problems import KINDS, MEDIA_TYPE, ProblemBody
+from api.routes.health import Health, Readiness
+
+REFERENCE = "#/components/schemas/{name}"
+RELEASE_HEADERS = {
+    "ETag": "Strong tag of release, query and encoding; send it back in If-None-Match.",
+    "Last-Modified": "When the release was built.",
+    "Data-Version": "Release id, as dataVersion in the body.",
+    "Production-Date": "Production day of the answer.",
+    "Data-Freshness": "fresh, delayed or stale at this instant.",
+    "Cache-Control": "private, no-cache: keep, and revalidate.",
+    "Vary": "Accept-Encoding, Origin.",
+    "Server-Timing": "Time spent in the server.",
+    "traceparent": "W3C trace context of the request.",
+}
+
+
+def package_version() -> str:
+    """Version of the installed product; 0 where it runs from a bare tree."""
+    try:
+        return version("production-gap")
+    except PackageNotFoundError:
+        return "0"
+
+
+def document(application: Litestar) -> dict[str, Any]:
+    """The whole document."""
+    operations = dict(_operations(application))
+    types = [operation.answer for operation in operations.values()]
+    answers, components = msgspec.json.schema_components(
+        [*types, ProblemBody, Health, Readiness], ref_template=REFERENCE
+    )
+    paths: dict[str, Any] = {}
+    for (path, operation), answer in zip(operations.items(), answers, strict=False):
+        paths[path] = {"get": _operation(operation, answer)}
+    paths["/healthz"] = {"get": _health("getHealth", "The process runs", "Health", ())}
+    paths["/readyz"] = {"get": _health("getReadiness", "A release is loaded and answers", "Readiness", (503,))}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Production Gap & Cargo Forecast",
+            "version": package_version(),
+            "description": "Production, deferment and crude terminals, from one immutable release at a time. Rates are "
+            "per 24 h. A missing value is null, never zero and never left out. Enumerations may grow within v1.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/", "description": "This server."}],
+        "tags": [{"name": name} for name in ("production", "deferment", "topology", "terminals", "health")],
+        "security": [],
+        "paths": paths,
+        "components": {
+            "schemas": {name: _refined(schema) for name, schema in sorted(components.items())},
+            "headers": {
+                name: {"description": text, "schema": {"type": "string"}} for name, text in RELEASE_HEADERS.items()
+            },
+            "responses": {
+                f"Problem{status}": _problem(status) for status in sorted({kind.status for kind in KINDS.values()})
+            },
+        },
+    }
+
+
+def _operations(application: Litestar) -> Iterator[tuple[str, Operation]]:
+    for handler in (route_handler for route in application.routes for route_handler in _handlers(route)):
+        operation = handler.opt.get(KEY)
+        if isinstance(operation, Operation):
+            path = sorted(handler.paths)[0]
+            for name, _ in operation.path_parameters:
+                path = path.replace("{" + _snake(name) + ":str}", "{" + name + "}")
+            yield path, operation
+
+
+def _handlers(route: Any) -> list[Any]:
+    return [handler for handler in getattr(route, "route_handlers", ()) if KEY in handler.opt]
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+def _operation(operation: Operation, answer: dict[str, Any]) -> dict[str, Any]:
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "description": text, "schema": {"type": "string"}}
+        for name, text in operation.path_parameters
+    ]
+    parameters += [
+        {
+            "name": parameter.name,
+            "in": "query",
+            "required": False,
+            "description": parameter.description,
+            **({"style": "form", "explode": False} if parameter.is_list else {}),
+            "schema": dict(parameter.schema),
+        }
+        for parameter in operation.parameters
+    ]
+    parameters.append(
+        {
+            "name": "If-None-Match",
+            "in": "header",
+            "required": False,
+            "description": "ETag of an answer that the client holds.",
+            "schema": {"type": "string"},
+        }
+    )
+    headers = {name: {"$ref": f"#/components/headers/{name}"} for name in RELEASE_HEADERS}
+    return {
+        "operationId": operation.operation_id,
+        "summary": operation.summary,
+        "description": operation.description,
+        "tags": [operation.tag],
+        "parameters": parameters,
+        "responses": {
+            "200": {
+                "description": operation.summary,
+                "headers": headers,
+                "content": {"application/json": {"schema": _refined(answer)}},
+            },
+            "304": {"description": "What the client holds is still right.", "headers": headers},
+            **{str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in operation.problems},
+        },
+    }
+
+
+def _health(operation_id: str, summary: str, name: str, problems: tuple[int, ...]) -> dict[str, Any]:
+    return {
+        "operationId": operation_id,
+        "summary": summary,
+        "tags": ["health"],
+        "responses": {
+            "200": {
+                "description": summary,
+                "content": {"application/json": {"schema": {"$ref": REFERENCE.format(name=name)}}},
+            },
+            **{str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in problems},
+        },
+    }
+
+
+def _problem(status: int) -> dict[str, Any]:
+    kinds = [kind for kind in KINDS.values() if kind.status == status]
+    return {
+        "description": "; ".join(f"{kind.code}: {kind.title}" for kind in kinds),
+        "content": {MEDIA_TYPE: {"schema": {"$ref": REFERENCE.format(name="ProblemBody")}}},
+    }
+
+
+def _refined(schema: Any) -> Any:
+    """msgspec's schema with open enumerations spelled out and nested choices made flat."""
+    if isinstance(schema, list):
+        return [_refined(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    refined = {key: _refined(value) for key, value in schema.items() if key != "x-open-enum"}
+    if "x-open-enum" in schema:
+        refined.pop("type", None)
+        refined["anyOf"] = [{"type": "string", "enum": schema["x-open-enum"]}, {"type": "string"}]
+    choices = refined.get("anyOf")
+    if choices:
+        flat: list[Any] = []
+        for choice in choices:
+            # Only a choice that says nothing of its own may be dissolved into its parent.
+            if set(choice) <= {"anyOf", "description"} and "anyOf" in choice:
+                flat.extend(choice["anyOf"])
+                if "description" in choice:
+                    refined.setdefault("description", choice["description"])
+            else:
+                flat.append(choice)
+        refined["anyOf"] = flat
+    return refined

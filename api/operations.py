@@ -1,0 +1,28 @@
+"""What the OpenAPI document says of a route, kept beside the route itself in its `opt`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from api.parameters import Parameter
+
+KEY = "operation"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One documented operation. `answer` is the struct of the 200, or a list of it; `path_parameters` describes them."""
+
+    operation_id: str
+    summary: str
+    description: str
+    tag: str
+    answer: Any
+    parameters: Sequence[Parameter] = ()
+    path_parameters: tuple[tuple[str, str], ...] = ()
+    problems: tuple[int, ...] = (400, 404, 405, 406, 410, 413, 414, 500, 503)
+
+
+def documented(operation: Operation) -> dict[str, Any]:
+    """`opt` of a route handler."""
+    return {KEY: operation}

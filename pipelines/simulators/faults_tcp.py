@@ -1,0 +1,159 @@
+"""A TCP proxy that makes the faults of a network: refuse, hang after accept, drop or stall mid-stream, slow.
+
+It stands in front of a server whose protocol cannot be bent from within, such as Oracle's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Literal
+
+import msgspec
+
+TcpKind = Literal["refuse", "hang", "drop", "stall", "slow"]
+HOST = "127.0.0.1"
+PIECE = 4096
+WAIT_SECONDS = 10.0
+
+
+class TcpFault(msgspec.Struct, frozen=True, kw_only=True):
+    """One network fault, in force for every connection until it is cleared.
+
+    * ``refuse``: nobody listens. ``hang``: accepted, then silence.
+    * ``drop``, ``stall``: after ``after_bytes`` from the server the connection breaks, or stays open and silent.
+    * ``slow``: ``seconds`` between pieces from the server.
+    """
+
+    kind: TcpKind
+    after_bytes: int = 0
+    seconds: float = 0.05
+
+
+class TcpFaultProxy:
+    """Listens on a loopback port and forwards to ``target_port``, under a fault or faithfully. A context manager.
+
+    A new fault holds for connections that are open as well, from the next piece on.
+    """
+
+    host = HOST
+
+    def __init__(self, target_port: int, *, port: int = 0) -> None:
+        self.port = port
+        self._target_port = target_port
+        self._fault: TcpFault | None = None
+        self._loop = asyncio.new_event_loop()
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> TcpFaultProxy:
+        """Listen; returns itself."""
+        self._thread = threading.Thread(target=self._loop.run_forever, name="simulator-tcp-faults", daemon=True)
+        self._thread.start()
+        self._run(self._listen())
+        return self
+
+    def stop(self) -> None:
+        """Close every connection and free the port."""
+        if self._thread is None:
+            return
+        self._run(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(WAIT_SECONDS)
+        self._loop.close()
+        self._thread = None
+
+    def set(self, fault: TcpFault | None) -> None:
+        """Put a fault in force, or none."""
+        self._fault = fault
+        refuses = fault is not None and fault.kind == "refuse"
+        self._run(self._unlisten() if refuses else self._listen())
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_SECONDS)
+
+    async def _listen(self) -> None:
+        if self._server is None:
+            self._server = await asyncio.start_server(self._accepted, self.host, self.port)
+            self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _unlisten(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def _close(self) -> None:
+        await self._unlisten()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        try:
+            if self._fault is not None and self._fault.kind == "hang":
+                await reader.read()
+                return
+            await self._forward(reader, writer)
+        except (OSError, asyncio.CancelledError):
+            return
+        finally:
+            await _closed(writer)
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(self.host, self._target_port)
+        upward = asyncio.create_task(_copy(reader, far_writer))
+        downward = asyncio.create_task(self._down(far_reader, writer))
+        try:
+            await asyncio.wait({upward, downward}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (upward, downward):
+                task.cancel()
+            await asyncio.gather(upward, downward, return_exceptions=True)
+            await _closed(far_writer)
+
+    async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """From the server to the client, as the fault in force has it."""
+        sent = 0
+        while piece := await reader.read(PIECE):
+            fault = self._fault
+            if fault is not None and fault.kind == "slow":
+                await asyncio.sleep(fault.seconds)
+            if fault is not None and fault.kind in ("drop", "stall"):
+                writer.write(piece[: max(0, fault.after_bytes - sent)])
+                sent += len(piece)
+                await writer.drain()
+                if sent >= fault.after_bytes and fault.kind == "drop":
+                    writer.transport.abort()
+                    return
+                continue
+            sent += len(piece)
+            writer.write(piece)
+            await writer.drain()
+
+    def __enter__(self) -> TcpFaultProxy:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while piece := await reader.read(PIECE):
+        writer.write(piece)
+        await writer.drain()
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()

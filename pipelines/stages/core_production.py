@@ -1,0 +1,109 @@
+"""Core production: wells, production and potential of the day, and the state that the next day needs of it."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Literal, cast
+
+import polars as pl
+
+from pipelines.lake import empty
+from pipelines.stages.quarantine import TABLE as QUARANTINE
+from pipelines.stages.quarantine import rejected_by_source, replace_quarantine
+from pipelines.stages.stage import Stage, StageResult
+from pipelines.stages.workspace import Workspace
+from pipelines.transforms.potential import daily_potentials, stated_potentials
+from pipelines.transforms.production import daily_production
+from pipelines.transforms.wells import daily_wells
+
+WELL, PRODUCTION, POTENTIAL, STATE = (
+    "core__daily_well",
+    "core__daily_production",
+    "core__daily_potential",
+    "core__carry_state",
+)
+_RAW = "raw_energy_components__"
+# Datasets whose rejected rows this stage reports; events and registers report their own.
+_DATASETS = ("stream_day", "well_day", "potential_day", "tank_day", "recorded_value")
+
+
+def build(ws: Workspace, labels: Sequence[date]) -> StageResult:
+    """Renew wells, production, potential, carried state and quarantine over the labels, in order."""
+    first, last = labels[0], labels[-1]
+    before = first - timedelta(days=1)
+    state = ws.lake.read(STATE, before, before)
+    site, now = ws.site, ws.now()
+    stated = stated_potentials(
+        ws.lake.read(f"{_RAW}potential_day", first, last) if "potential_day" in ws.datasets else None,
+        site.facilities,
+        site.wells,
+        labels,
+        mapped_units=ws.mapped_units("potential_day"),
+        units=ws.units,
+        now=now,
+    )
+    wells = None
+    if "well_day" in ws.datasets:
+        wells = daily_wells(
+            # Later rows only tell that a well comes back, which makes the days between absent ones.
+            ws.lake.read(f"{_RAW}well_day", first, ws.latest_label),
+            site.wells,
+            ws.calendar,
+            labels,
+            mapped_units=ws.mapped_units("well_day"),
+            units=ws.units,
+            absent_days=cast("Literal['unknown', 'down']", site.absent_days),
+            methods=site.potential_methods,
+            state=state,
+            now=now,
+            tests=stated.wells,
+        )
+    production = daily_production(
+        ws.lake.read(f"{_RAW}stream_day", first, last) if "stream_day" in ws.datasets else None,
+        site.streams,
+        wells.wells if wells else None,
+        ws.lake.read("core__daily_reading", first, last),
+        site.facilities,
+        site.facility_networks,
+        ws.calendar,
+        labels,
+        mapped_units=ws.mapped_units("stream_day"),
+        units=ws.units,
+        state=state,
+        now=now,
+        wells_observed=wells.observed if wells else None,
+    )
+    potential = daily_potentials(
+        stated,
+        wells.wells if wells else None,
+        production.production,
+        ws.lake.read_snapshot("core__target"),
+        ws.lake.read_snapshot("core__capacity"),
+        site.facilities,
+        site.facility_networks,
+        labels,
+        methods=site.potential_methods,
+        state=state,
+    )
+    states = [production.state, potential.state] + ([wells.state] if wells else [])
+    quarantined = [production.quarantined, stated.quarantined, potential.quarantined]
+    quarantined += [wells.quarantined] if wells else []
+    quarantined += [rejected_by_source(ws, source, labels) for source in ("energy_components", "pi")]
+    return StageResult(
+        {
+            WELL: ws.write(WELL, wells.wells if wells else empty(WELL), labels),
+            PRODUCTION: ws.write(PRODUCTION, production.production, labels),
+            POTENTIAL: ws.write(POTENTIAL, potential.potential, labels),
+            STATE: ws.write(STATE, pl.concat([empty(STATE), *states]), labels),
+            QUARANTINE: replace_quarantine(ws, labels, _DATASETS, quarantined),
+        },
+        {"rows quarantined": sum(q.height for q in quarantined)},
+    )
+
+
+STAGE = Stage(
+    name="core__production",
+    run=build,
+    tables=(PRODUCTION, WELL, POTENTIAL, STATE, QUARANTINE),
+    upstream=("raw_energy_components__daily", "core__reading", "core__register"),
+    description="Production, potential and wells by day: Energy Components first, PI where it has no row yet.",
+)

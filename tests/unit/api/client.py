@@ -1,0 +1,81 @@
+"""Runs the application in process: its lifespan, and requests over ASGI as a caller sends them."""
+
+import asyncio
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from api.app import create_app
+from api.edge import Edge
+from api.settings import Settings
+
+
+class Api:
+    """The application while it runs. `get` asks for one address; headers that httpx would add are left out."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.edge: Edge = create_app(settings)
+        self._runner = asyncio.Runner()
+        self._lifespan: Any = None
+        self._http: httpx.AsyncClient | None = None
+
+    def __enter__(self) -> "Api":
+        self._runner.run(self._start())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._runner.run(self._stop())
+        finally:
+            self._runner.close()
+
+    async def _start(self) -> None:
+        self._lifespan = self.edge.app.lifespan()  # type: ignore[attr-defined]
+        await self._lifespan.__aenter__()
+        self._http = httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.edge, raise_app_exceptions=False),
+            base_url="http://api.test",
+            headers={"accept": "*/*", "accept-encoding": "identity"},
+        )
+
+    async def _stop(self) -> None:
+        assert self._http is not None
+        await self._http.aclose()
+        await self._lifespan.__aexit__(None, None, None)
+
+    def request(self, method: str, path: str, headers: Mapping[str, str] | None = None, **more: Any) -> httpx.Response:
+        """One request of any method."""
+        assert self._http is not None
+        return self._runner.run(self._http.request(method, path, headers=dict(headers or {}), **more))
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        """GET with headers."""
+        return self.request("GET", path, headers)
+
+    def body(self, path: str) -> Any:
+        """The body of a 200."""
+        response = self.get(path)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def problem(self, path: str, status: int, code: str) -> dict[str, Any]:
+        """The problem that a path answers with."""
+        response = self.get(path)
+        assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
+        found: dict[str, Any] = response.json()
+        assert found["code"] == code
+        assert found["status"] == status
+        return found
+
+    def gather(self, *paths: str) -> list[httpx.Response]:
+        """Several GETs at once."""
+
+        async def all_of() -> list[httpx.Response]:
+            assert self._http is not None
+            return await asyncio.gather(*(self._http.get(path) for path in paths))
+
+        return self._runner.run(all_of())

@@ -1,0 +1,64 @@
+"""Content negotiation."""
+
+import gzip
+
+import brotli
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.negotiation import ENCODINGS, accepts_json, choose_encoding, compress, held_tags
+
+
+@pytest.mark.parametrize(
+    ("header", "encoding"),
+    [
+        (None, "identity"),
+        (b"", "identity"),
+        (b"gzip, deflate, br, zstd", "br"),
+        (b"gzip, zstd", "zstd"),
+        (b"gzip;q=1.0, br;q=0.5", "gzip"),
+        (b"br;q=0, gzip", "gzip"),
+        (b"*", "br"),
+        (b"br;q=0, *;q=0.5", "zstd"),
+        (b"identity, gzip;q=0.5", "identity"),
+        (b"deflate", "identity"),
+        (b"br;q=nonsense, GZIP", "gzip"),
+    ],
+)
+def test_choose_encoding_when_callers_weigh_then_the_best_of_ours(header: bytes | None, encoding: str) -> None:
+    assert choose_encoding(header) == encoding
+
+
+@pytest.mark.parametrize(
+    ("header", "accepted"),
+    [
+        (None, True),
+        (b"*/*", True),
+        (b"application/json", True),
+        (b"text/html, application/*;q=0.5", True),
+        (b"application/json;q=0, */*", False),
+        (b"text/html", False),
+        (b"application/problem+json", False),
+    ],
+)
+def test_accepts_json_when_ranges_overlap_then_the_most_specific_decides(header: bytes | None, accepted: bool) -> None:
+    assert accepts_json(header) is accepted
+
+
+def test_held_tags_when_weak_and_many_then_bare_tags() -> None:
+    assert held_tags(b'W/"a.br", "b", *') == {"a.br", "b", "*"}
+
+
+@given(st.binary(max_size=2000))
+def test_compress_for_any_body_then_it_comes_back_and_is_repeatable(body: bytes) -> None:
+    back = {
+        "br": brotli.decompress,
+        "gzip": gzip.decompress,
+        "zstd": lambda packed: zstandard.ZstdDecompressor().decompress(packed, max_output_size=4000),
+    }
+    for encoding in ENCODINGS:
+        packed = compress(body, encoding)
+        assert back[encoding](packed) == body
+        assert compress(body, encoding) == packed
