@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.simulators.launch import start_simulators
-from pipelines.simulators.launch_operator import OperatorError
-from pipelines.simulators.replay import ReplayError
 from pipelines.simulators.server import ServerStartError
 
 
@@ -62,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             progress=progress,
             ec=arguments.ec,
         )
-    except (OperatorError, ReplayError, ServerStartError) as error:
+    except (ValueError, ServerStartError) as error:
         sys.stderr.write(f"the source systems did not start: {error}\n")
         return 1
     except KeyboardInterrupt:

@@ -129,7 +129,7 @@ def _streams(world: World) -> tuple[pl.DataFrame, Entered]:
             corrected = set(rng.permutation(max(0, last))[: round(share * calendar.closed)].tolist())
         empty = rng.random(days) < (EMPTY_ROW_SHARE if stream.code.endswith("_TRK") else 0.0)
         empty[last] = False
-        negative = {d for d in range(11, last, DAYS_PER_REJECT * 3)} if stream.code.endswith("_TRK") else set()
+        negative = set(range(11, last, DAYS_PER_REJECT * 3)) if stream.code.endswith("_TRK") else set()
         for day in range(calendar.closed):
             label, value, visible = calendar.labels[day], values[day], None
             if day == last and stream.code in late:

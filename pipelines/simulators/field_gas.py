@@ -32,8 +32,8 @@ def plant_potentials(reference: Reference, plant: Plant, gas: Floats, calendar: 
     change = plant.sales_yield * (feed - feed[calendar.closed - 1])
     noise = backward_noise(random(seed, f"potential {plant.facility_id}"), calendar, PLANT_NOISE_SIGMA)
     total = np.maximum(0.0, (last.sum() + change) * np.exp(noise))
-    rows = np.minimum(np.outer(last / last.sum(), total), np.array(plant.capacities)[:, None])
-    rows = np.round(rows, -2)
+    rows: Floats = np.minimum(np.outer(last / last.sum(), total), np.array(plant.capacities)[:, None])
+    rows = np.asarray(np.round(rows, -2))
     rows[:, calendar.closed - 1] = last
     return rows
 

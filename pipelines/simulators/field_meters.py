@@ -115,27 +115,33 @@ def _true(
     part = calendar.hours / 24.0
     for i, station in enumerate(reference.stations):
         if station.facility_id == facility_id:
-            return balance.station_flare[i] if role == "flare" else balance.oil[i]
+            return _row(balance.station_flare if role == "flare" else balance.oil, i)
     for i, machine in enumerate(reference.compressors):
         if machine.facility_id == facility_id:
             if role == "flare":
-                return balance.compressor_flare[i] + machine.pilot * part
-            return balance.compressor_out[i] * _outlet_share(reference, balance, machine.plant_id, network)
+                return _row(balance.compressor_flare, i) + machine.pilot * part
+            return _row(balance.compressor_out, i) * _outlet_share(reference, balance, machine.plant_id, network)
     for i, plant in enumerate(reference.plants):
         if plant.facility_id == facility_id:
             if role == "flare":
-                return balance.plant_flare[i] + plant.pilot * part
-            return balance.sales[i][0 if network == "domesticGas" else 1]
+                return _row(balance.plant_flare, i) + plant.pilot * part
+            return _row(balance.sales[i], 0 if network == "domesticGas" else 1)
     history = next(t for t in terminals if t.terminal.facility_id == facility_id)
     if role == "flare":
         return history.terminal.flare * part
     return history.receipts if role == "receipt" else history.lifted
 
 
+def _row(values: Floats, index: int) -> Floats:
+    row: Floats = values[index]
+    return row
+
+
 def _outlet_share(reference: Reference, balance: Balance, plant_id: str, network: str) -> Floats:
     """Part of a compressor's gas that is allocated to an outlet: that outlet's part of the plant's sales."""
     sales = balance.sales[next(i for i, p in enumerate(reference.plants) if p.facility_id == plant_id)]
     total = sales.sum(axis=0)
-    return np.divide(
+    share: Floats = np.divide(
         sales[0 if network == "domesticGas" else 1], total, out=np.full(len(total), 0.5), where=total > 0.0
     )
+    return share

@@ -43,7 +43,7 @@ class Profiles:
             for network, name in (("domesticGas", "_GAS_DOM"), ("exportGas", "_GAS_EXP")):
                 self._shapes[plant.ec_code + name] = self._shapes[f"{plant.facility_id}/{network}"]
         for history in world.terminals:
-            members = [i for i in world.reference.stations_of(history.terminal.facility_id)]
+            members = world.reference.stations_of(history.terminal.facility_id)
             curves = [self.mean_true(world.reference.stations[i].ec_code + "_OIL_EXP") for i in members]
             self._shapes[f"{history.terminal.ec_code}_RECEIPT"] = np.sum(curves, axis=0)
             into = grid - calendar.bounds[self.day]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -77,7 +78,7 @@ def _segments(component: Component, phase: str, events: list[Event], calendar: C
         for event, _, _ in today:
             cuts |= {c for c in (event.start, event.end) if low < c < high}
         edges = sorted(cuts)
-        for start, end in zip(edges[:-1], edges[1:], strict=True):
+        for start, end in pairwise(edges):
             active = [t for t in today if t[0].start < end and t[0].end > start]
             yield Segment(
                 day=day,

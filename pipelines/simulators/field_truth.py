@@ -28,7 +28,8 @@ COLUMNS = {
     "flow_undisturbed, flow_coded (rates: what flowed, would have flowed with no event, with the booked events alone), "
     "deferment = max(0, potential − production), metered (rate that EC holds after corrections), hours, on_cut. "
     "Oil of flowstations, gas of plants; flaredGas of all: production is the flare, target its ceiling.",
-    "event_share_day": "event_id (`ec:<n>`, `constraint:<element>`), rows without any effect left out, reason_code, facility_id (counted at), network, "
+    "event_share_day": "event_id (`ec:<n>`, `constraint:<element>`; rows without any effect left out), reason_code, "
+    "facility_id (counted at), network, "
     "cause_node_id, production_date; volume (exact Shapley share), volume_if_alone, gain_if_fixed (bbl, scf), is_coded.",
     "uncoded_day": "facility_id, network, production_date, volume: loss that nobody booked (bbl, scf). Shares of "
     "event_share_day + uncoded_day = deferment volume at every cut facility and day.",
@@ -91,8 +92,8 @@ def _members(world: World) -> list[tuple[Solution, int, Any, Any]]:
             i = rows[facility_id]
             found.append((solution, member, world.balance.oil_coded[i], world.balance.oil[i]))
     for p, solution in enumerate(world.gas):
-        for member in range(len(GAS_NETWORKS)):
-            found.append((solution, member, world.balance.sales_coded[p][member], world.balance.sales[p][member]))
+        coded, real = world.balance.sales_coded[p], world.balance.sales[p]
+        found += [(solution, member, coded[member], real[member]) for member in range(len(GAS_NETWORKS))]
     return found
 
 
@@ -291,22 +292,22 @@ def _gas_balance(world: World) -> pl.DataFrame:
 
 
 def _streams(world: World) -> pl.DataFrame:
-    closed, frames = world.calendar.closed, []
-    for s in world.streams:
-        frames.append(
-            pl.DataFrame(
-                {
-                    "stream_ec_code": [s.code] * closed,
-                    "facility_id": [s.facility_id] * closed,
-                    "network": [s.network] * closed,
-                    "role": [s.role] * closed,
-                    "production_date": list(world.calendar.labels[:closed]),
-                    "true_volume": s.true[:closed],
-                    "metered_volume": s.metered[:closed],
-                }
-            )
+    closed = world.calendar.closed
+    labels = list(world.calendar.labels[:closed])
+    return pl.concat(
+        pl.DataFrame(
+            {
+                "stream_ec_code": [s.code] * closed,
+                "facility_id": [s.facility_id] * closed,
+                "network": [s.network] * closed,
+                "role": [s.role] * closed,
+                "production_date": labels,
+                "true_volume": s.true[:closed],
+                "metered_volume": s.metered[:closed],
+            }
         )
-    return pl.concat(frames)
+        for s in world.streams
+    )
 
 
 def _dicts(rows: list[dict[str, Any]], texts: list[str], numbers: list[str], *, seen: bool = True) -> pl.DataFrame:

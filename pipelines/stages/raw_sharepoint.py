@@ -1,13 +1,15 @@
 """Raw SharePoint: lists and workbooks as snapshots of what they say now."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
+from typing import TypeVar
 
 import polars as pl
 
 from pipelines.lake import empty
 from pipelines.sources.extract import Progress
-from pipelines.sources.mapping import ListMapping, WorkbookMapping
+from pipelines.sources.mapping import FieldType, ListMapping, WorkbookMapping
 from pipelines.sources.sharepoint import GraphClient
 from pipelines.stages.attempt import attempt
 from pipelines.stages.raw_frames import canonical, rejected_rows, set_aside
@@ -19,6 +21,7 @@ SOURCE = "sharepoint"
 PREFIX = "raw_sharepoint__"
 DATASETS = ("business_target", "capacity_register", "lifting_programme", "tag_register")
 REJECTED = f"{PREFIX}rejected_row"
+Mapped = TypeVar("Mapped", ListMapping, WorkbookMapping)
 
 
 def extract_register(ws: Workspace, _labels: Sequence[date]) -> StageResult:
@@ -32,7 +35,7 @@ def extract_register(ws: Workspace, _labels: Sequence[date]) -> StageResult:
                 **ws.sharepoint_mapping.workbooks,
             }
             for name in (n for n in DATASETS if n in mapped):
-                extract = client.read(mapped[name])
+                extract = client.read(_typed(PREFIX + name, mapped[name]))
                 frame = canonical(PREFIX + name, extract.frame)
                 keyless = pl.any_horizontal(pl.col(k).is_null() for k in TABLES[PREFIX + name].key)
                 frames[name], nameless = set_aside(frame, keyless, "key_present", "the row has no key")
@@ -45,6 +48,30 @@ def extract_register(ws: Workspace, _labels: Sequence[date]) -> StageResult:
     }
     tables[REJECTED] = [ws.lake.write_snapshot(REJECTED, pl.concat(rejected), provenance=provenance)]
     return StageResult(tables)
+
+
+def _typed(table: str, mapping: Mapped) -> Mapped:
+    """The mapping with the catalogue's type for every column that states none: a workbook's cells have no declared type."""
+    schema = empty(table).schema
+    columns = tuple(
+        column if column.type is not None else replace(column, type=field_type(schema[column.canonical]))
+        for column in mapping.columns
+        if column.canonical in schema
+    )
+    return replace(mapping, columns=columns)
+
+
+def field_type(dtype: pl.DataType) -> FieldType:
+    """The mapping's word for a catalogue dtype."""
+    if dtype.is_float():
+        return "float"
+    if dtype.is_integer():
+        return "int"
+    if dtype == pl.Boolean:
+        return "bool"
+    if dtype == pl.Date:
+        return "date"
+    return "datetime" if isinstance(dtype, pl.Datetime) else "text"
 
 
 def _client(ws: Workspace) -> GraphClient:

@@ -99,7 +99,7 @@ def fairest_maximum(
             lower = np.where(live, np.minimum(level * share, upper), flows)
             lacking, total = joined.most(lower, np.where(live, upper, flows))
             short = lacking if lacking > 0.0 else most - total
-            if short <= rounding:
+            if short <= rounding or level == 0.0:
                 break
             near = joined.net.reached_from(START)
             head = joined.net.head
@@ -113,8 +113,6 @@ def fairest_maximum(
             if slope <= 0.0:
                 break
             level = max(0.0, level - short / slope)
-            if level == 0.0:
-                break
         lower = np.where(live, np.minimum(level * share, upper), flows)
         stopped = _stopped(joined, lower, upper, live, rounding)
         flows = np.where(stopped, lower, flows)

@@ -204,13 +204,13 @@ class FairSolver:
         """Bit masks of meters that influence each other with no event: members of a row that can bind."""
         if not self.is_tree:
             return self._separator.parts()
+        rows = self._structure
+        if not rows.rows:
+            return []
         bounds = np.minimum(self.base[self._own], self.potentials)
-        rights = self._structure.right_sides(self.base[np.newaxis, :])[0]
-        return [
-            row.mask
-            for k, row in enumerate(self._structure.rows)
-            if rights[k] < float(self._structure.weights[k] @ bounds) * (1.0 + LEVEL_TOLERANCE)
-        ]
+        rights = rows.right_sides(self.base[np.newaxis, :])[0]
+        binding = np.flatnonzero(rights < (rows.weights @ bounds) * (1.0 + LEVEL_TOLERANCE))
+        return [rows.masks[k] for k in binding]
 
 
 def fair_flow(graph: Graph, available: Mapping[Element, float] | None = None) -> FairFlow:

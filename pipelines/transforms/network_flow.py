@@ -211,15 +211,17 @@ def max_flow_capacity(
     # The same feed sells for more at the plant of the better yield: outlets open by falling yield,
     # and what one takes is not given back (greedy, exact on a polymatroid).
     total = 0.0
+    filled: list[int] = []
     for part in sorted(gates, reverse=True) or [1.0]:
+        for arc in filled:
+            net.capacity[arc + 1] = 0.0
         for arc, capacity in gates.get(part, []):
             net.set_arc(arc, capacity)
+            filled.append(arc)
         added = net.maximise(start, end)
         if added >= BIG:
             return NetworkCapacity(None, ())
         total += part * added
-        for arc, _ in gates.get(part, []):
-            net.capacity[arc + 1] = 0.0
     near_end = net.reaching(end)
     cut = [name for arc, name in names.items() if near_end[net.head[arc]] and not near_end[net.head[arc ^ 1]]]
     return NetworkCapacity(total, tuple(sorted(cut)))

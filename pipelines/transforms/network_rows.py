@@ -31,6 +31,8 @@ class Supply:
 
     def most(self, capacities: Array) -> Array:
         """The most that passes the root, shape (batch,)."""
+        if len(capacities) == 1:  # plain floats are quicker than arrays of one
+            return np.array([self._smallest(capacities[0].tolist())[0]])
         total = np.zeros(len(capacities))
         for s in self.sources:
             total += capacities[:, s]
@@ -40,15 +42,15 @@ class Supply:
 
     def full_elements(self, capacities: Array) -> list[int]:
         """The elements of every smallest cut of this tree."""
-        return self._smallest(capacities)[1]
+        return self._smallest(capacities.tolist())[1]
 
-    def _smallest(self, capacities: Array) -> tuple[float, list[int]]:
+    def _smallest(self, capacities: Sequence[float]) -> tuple[float, list[int]]:
         entering = 0.0
         below: list[int] = list(self.sources)
         for s in self.sources:
-            entering += float(capacities[s])
+            entering += capacities[s]
         for lines, feeder in self.feeders:
-            line = float(sum(float(capacities[e]) for e in lines))
+            line = sum(capacities[e] for e in lines)
             supply, elements = feeder._smallest(capacities)
             entering += min(line, supply)
             if line <= supply * (1.0 + FULL_TOLERANCE):
@@ -56,7 +58,7 @@ class Supply:
             if supply <= line * (1.0 + FULL_TOLERANCE):
                 below += elements
         entering *= self.sales_yield
-        own = float(capacities[self.node])
+        own = capacities[self.node]
         if own < entering * (1.0 - FULL_TOLERANCE):
             return own, [self.node]
         if entering < own * (1.0 - FULL_TOLERANCE):
@@ -114,7 +116,7 @@ class Structure:
 
     def _rebuild(self) -> None:
         self.weights: Array = np.array([r.weights for r in self.rows], dtype=np.float64)
-        self._masks = [r.mask for r in self.rows]
+        self.masks = [r.mask for r in self.rows]
         self._known = set(self.rows)
         # Rows of one element are a plain column of the capacities.
         self._single = [
@@ -151,7 +153,7 @@ class Structure:
         """Pairs of positions in `active` whose rows overlap with neither inside the other."""
         key = active.tobytes()
         if key not in self._crossing:
-            masks = [self._masks[k] for k in active]
+            masks = [self.masks[k] for k in active]
             self._crossing[key] = [
                 (a, b)
                 for a in range(len(masks))

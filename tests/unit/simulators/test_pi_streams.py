@@ -37,7 +37,9 @@ def _write(folder: Path) -> None:
         encoding="utf-8",
     )
     (folder / "digital_sets.csv").write_text("set,name,value\nRunStates,STOPPED,0\nRunStates,RUNNING,1\n")
-    rate = pl.DataFrame({"Name": ["RATE"] * MANY, "Timestamp": _minutes(MANY), "Value": [float(n) for n in range(MANY)]})
+    rate = pl.DataFrame(
+        {"Name": ["RATE"] * MANY, "Timestamp": _minutes(MANY), "Value": [float(n) for n in range(MANY)]}
+    )
     rate.write_parquet(folder / "values" / "rate.parquet")
     rows: list[dict[str, Any]] = [
         {"Name": "RUN", "Timestamp": START, "Value": 1.0},
@@ -187,7 +189,9 @@ def test_selected_fields_cut_the_answer_to_what_was_asked(client: httpx.Client) 
     web_id = _web_id(client, "RATE")
     chosen = "Items.WebId;Items.Items.Timestamp;Items.Items.Value"
     answer = client.get("/streamsets/recorded", params={"webId": web_id, "maxCount": 1, "selectedFields": chosen})
-    assert answer.json() == {"Items": [{"WebId": web_id, "Items": [{"Timestamp": "2026-11-01T00:00:00Z", "Value": 0.0}]}]}
+    assert answer.json() == {
+        "Items": [{"WebId": web_id, "Items": [{"Timestamp": "2026-11-01T00:00:00Z", "Value": 0.0}]}]
+    }
     one = client.get(f"/streams/{web_id}/recorded", params={"maxCount": 1, "selectedFields": "Items.Good"})
     assert one.json() == {"Items": [{"Good": True}]}
     none = client.get(f"/streams/{web_id}/recorded", params={"selectedFields": "UnitsAbbreviation"})

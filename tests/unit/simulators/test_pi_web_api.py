@@ -171,7 +171,12 @@ def test_batch_fills_children_from_parents_and_fans_out(client: httpx.Client) ->
             "Parameters": ["$.list.Content.Items[*].WebId"],
         },
         "bad": {"Method": "GET", "Resource": f"{base}/points/F1DPnothing"},
-        "orphan": {"Method": "GET", "Resource": f"{base}/points/{{0}}", "ParentIds": ["bad"], "Parameters": ["$.bad.X"]},
+        "orphan": {
+            "Method": "GET",
+            "Resource": f"{base}/points/{{0}}",
+            "ParentIds": ["bad"],
+            "Parameters": ["$.bad.X"],
+        },
     }
     answer = client.post("/batch", json=batch, headers={"X-Requested-With": "x"})
     assert answer.status_code == 207
@@ -205,7 +210,9 @@ def test_gzip_is_used_when_asked_only(client: httpx.Client) -> None:
 
 
 def test_paths_are_found_without_regard_to_case(client: httpx.Client) -> None:
-    assert client.get("/DataServers", params={"SELECTEDFIELDS": "Items.Name"}).json() == {"Items": [{"Name": "PISRV01"}]}
+    assert client.get("/DataServers", params={"SELECTEDFIELDS": "Items.Name"}).json() == {
+        "Items": [{"Name": "PISRV01"}]
+    }
 
 
 def test_replay_with_values_of_an_unlisted_point_names_it(tmp_path: Path) -> None:

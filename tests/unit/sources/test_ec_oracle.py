@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -20,8 +21,15 @@ from pipelines.sources.energy_components import EnergyComponents
 from pipelines.sources.errors import Asking, SourceBroken, SourceUnavailable
 from pipelines.sources.mapping import parse_energy_components
 
-# The test server logs a warning about itself and, at a refused login, a traceback.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+# The driver leaves the socket of a refused connection to the collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    yield
+    gc.collect()
+
 
 PASSWORD = "s3cret-Oracle-pass"
 FIRST, LAST = date(2026, 11, 1), date(2026, 11, 2)
@@ -142,6 +150,7 @@ def test_login_when_password_is_wrong_then_is_tried_once_and_never_shown(
     assert stub.logins == 1
 
 
+@pytest.mark.usefixtures("collected")
 def test_login_when_listener_accepts_and_stays_silent_then_ends_at_its_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = reader(silent.getsockname()[1], timeout_seconds=0.3)
@@ -149,6 +158,7 @@ def test_login_when_listener_accepts_and_stays_silent_then_ends_at_its_deadline(
             client.read("stream_day", FIRST, LAST)
 
 
+@pytest.mark.usefixtures("collected")
 def test_login_when_nobody_listens_then_is_unavailable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -179,6 +189,7 @@ def test_preflight_when_view_or_column_is_missing_then_names_it(
     assert words in faults[0]
 
 
+@pytest.mark.usefixtures("collected")
 def test_preflight_when_server_is_away_then_is_one_sentence_not_an_exception() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

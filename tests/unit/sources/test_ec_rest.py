@@ -86,7 +86,7 @@ class Gateway:
         if self.paging == "page":
             start = (int(query["page"]) - 1) * size
         if self.paging == "none":
-            size = len(self.rows)
+            start, size = 0, len(self.rows)
         content: dict[str, Any] = {"items": self.rows[start : start + size]}
         if self.total:
             content["total"] = len(self.rows)
@@ -143,7 +143,7 @@ def test_read_when_a_value_does_not_parse_then_its_row_is_rejected_and_empty_is_
 
 def test_read_when_a_mapped_column_is_in_no_row_then_schema_has_drifted() -> None:
     rows = [{"CODE": "S1", "DAYTIME": "2026-11-01", "NET_VOL_NEW": 1.0, "REV_NO": 1}]
-    with Gateway(rows).client() as client, pytest.raises(SourceBroken, match="NET_VOL.*NET_VOL_NEW"):
+    with Gateway(rows).client() as client, pytest.raises(SourceBroken, match=r"NET_VOL.*NET_VOL_NEW"):
         client.read("stream_day", FIRST, LAST)
 
 

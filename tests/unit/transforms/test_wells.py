@@ -51,7 +51,7 @@ def raw(*rows: dict[str, object]) -> pl.DataFrame:
         }
         for r in rows
     ]
-    return pl.DataFrame(filled, schema=RAW.to_polars_schema())
+    return pl.DataFrame(filled, schema=pl.Schema(RAW))
 
 
 def run(

@@ -1,5 +1,6 @@
 """A build: what the file holds, that it is the SQL contract, and what refuses or repeats a build."""
 
+import os
 import stat
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from tests.unit.warehouse.frames import LATEST, inputs_of, publish_tiny, request
 from warehouse import ddl
 from warehouse.build import build_release
 from warehouse.build_publish import build_and_publish
-from warehouse.errors import BuildInputError, OperatorMismatch
+from warehouse.errors import BuildInputError, OperatorMismatch, PointerMoved
 from warehouse.manifest import Waiver, read_manifest, verify_database
 from warehouse.pointer import read_pointer
 from warehouse.release import activate, newest_release, publish, release_ids, release_path, resume
@@ -308,8 +309,6 @@ def test_build_when_dead_builders_left_folders_then_swept_but_living_ones_stay(w
         publish_tiny(warehouse, days=6)
         assert living.exists() and not dead.exists()
     finally:
-        import os
-
         os.close(lock)
 
 
@@ -318,8 +317,6 @@ def test_publish_when_another_build_won_then_pointer_moved_and_retry_builds_from
     slow = build_release(warehouse, slow_tables, info=request_for(slow_tables))
     fast = build_and_publish(warehouse, fast_tables, info=request_for(fast_tables))
     assert slow.release_id is not None
-    from warehouse.errors import PointerMoved
-
     with pytest.raises(PointerMoved):
         publish(warehouse, slow.release_id, expected_sequence=slow.base_sequence)
     assert release_path(warehouse).parent.name == fast.release_id
