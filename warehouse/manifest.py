@@ -107,7 +107,7 @@ def read_manifest(directory: Path) -> Manifest:
         manifest = _decoder.decode((directory / MANIFEST).read_bytes())
     except OSError as fault:
         raise ReleaseCorrupt(release_id, f"{MANIFEST} cannot be read ({fault.strerror})") from fault
-    except msgspec.DecodeError as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise ReleaseCorrupt(release_id, f"{MANIFEST} is no manifest ({fault})") from fault
     if manifest.checksum != sealed(manifest).checksum:
         raise ReleaseCorrupt(release_id, f"{MANIFEST} does not match its own checksum")

@@ -42,7 +42,7 @@ def parse_pointer(content: bytes) -> Pointer:
     """The pointer in `content`. Raises PointerCorrupt."""
     try:
         pointer = _decoder.decode(content)
-    except msgspec.DecodeError as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise PointerCorrupt(f"`{POINTER}` is no pointer ({fault}); restore it with release-activate") from fault
     if pointer.format != FORMAT:
         raise PointerCorrupt(f"`{POINTER}` has format {pointer.format}, this version reads {FORMAT}")

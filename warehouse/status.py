@@ -51,7 +51,7 @@ def read_status(warehouse_dir: Path) -> Status:
         status = _decoder.decode(path.read_bytes())
     except FileNotFoundError:
         return Status()
-    except msgspec.DecodeError as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise StatusCorrupt(f"{path} is no status file ({fault}); the next source attempt rewrites it") from fault
     if status.format != FORMAT:
         raise StatusCorrupt(f"{path} has format {status.format}, this version reads {FORMAT}")

@@ -47,7 +47,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     method: str | None = None
     times: Annotated[int, msgspec.Meta(ge=1)] | None = 1
     skip: Annotated[int, msgspec.Meta(ge=0)] = 0
-    status: Annotated[int, msgspec.Meta(ge=400, le=599)] = 500
+    status: Annotated[int, msgspec.Meta(ge=200, le=599)] = 500
     retry_after: str | None = None
     body: str | None = None
     seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from pipelines.simulators.faults import Faults
+from pipelines.simulators.faults import Fault, Faults
 from pipelines.simulators.pi_web_api_batch import run_batch
 from pipelines.simulators.pi_web_api_context import BASE, PiContext, PiLimits, errors, url
 from pipelines.simulators.pi_web_api_points import PointControllers
@@ -153,3 +153,9 @@ class PiWebApi(System):
             "scope": "system",
         }
         return Reply.json(content)
+
+
+def web_exception(*, path: str = "/recorded", times: int | None = 1) -> Fault:
+    """A failure after the headers were sent: status 200, and the error at the top of the body."""
+    body = '{"WebException":{"StatusCode":500,"Errors":["The archive stopped answering."]}}'
+    return Fault(kind="status", status=200, body=body, path=path, times=times)

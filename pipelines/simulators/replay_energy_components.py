@@ -87,7 +87,10 @@ class View:
             frame = frame.filter(column < _bound(end, dtype))
         if first is not None and finish is not None:
             opened = pl.col(finish).is_null()
-            frame = frame.filter(opened | (pl.col(finish) >= _bound(first, frame.schema[finish])))
+            last = pl.col(finish)
+            # A day that is named as the end is part of the event; an instant is not.
+            ends = frame.schema[finish]
+            frame = frame.filter(opened | ((last >= first) if ends == pl.Date else (last > _bound(first, ends))))
         elif first is not None:
             frame = frame.filter(column >= _bound(first, dtype))
         return frame

@@ -1,6 +1,7 @@
 """A replayed SharePoint site: its lists with their columns, and the folder that stands for its document library.
 
-Lists can be edited while they are served, so that changes and deletions can be asked for.
+``<list>.columns.toml`` gives, per display name, ``internal`` and ``kind``. Lists can be edited while they are served,
+so that changes and deletions can be asked for.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ def _columns(path: Path, frame: pl.DataFrame) -> list[Column]:
     names = [name for name in frame.columns if name != MODIFIED]
     for number, name in enumerate(names, start=1):
         about = described.get(name, {})
-        internal = about.get("name") or about.get("internal_name") or about.get("internal")
+        internal = about.get("internal")
         kind = about.get("kind") or _kind(frame.schema[name])
         if kind not in get_args(ColumnKind):
             message = f"{beside}: column {name}: kind {kind!r} is none of {', '.join(get_args(ColumnKind))}"

@@ -7,6 +7,7 @@ Oracle has it. Nothing is converted to other units here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from math import isfinite, isnan
@@ -52,6 +53,28 @@ def dtype_of(column: ColumnMapping) -> pl.DataType:
 def schema_of(columns: Sequence[ColumnMapping]) -> pl.Schema:
     """Canonical names and dtypes in the mapping's order."""
     return pl.Schema([(column.canonical, dtype_of(column)) for column in columns])
+
+
+def typed_by(columns: Sequence[ColumnMapping], dtypes: Mapping[str, pl.DataType]) -> tuple[ColumnMapping, ...]:
+    """The columns with a type wherever the mapping states none and `dtypes` (a catalogue's schema) has the column."""
+    return tuple(
+        replace(column, type=_kind_of(dtypes[column.canonical]))
+        if column.type is None and column.canonical in dtypes
+        else column
+        for column in columns
+    )
+
+
+def _kind_of(dtype: pl.DataType) -> FieldType:
+    if isinstance(dtype, pl.Datetime):
+        return "datetime"
+    if dtype == pl.Date:
+        return "date"
+    if dtype == pl.Boolean:
+        return "bool"
+    if dtype.is_integer():
+        return "int"
+    return "float" if dtype.is_float() else "text"
 
 
 def cast_to_canonical(

@@ -296,6 +296,9 @@ def _phase(rows: pl.DataFrame, phase: str) -> pl.DataFrame:
         pl.col(f"{phase}_loss_rate"),
     )
     entered, nothing = pl.col(f"{phase}_entered"), ~(pl.col(f"{phase}_entered") | pl.col(f"{other}_entered"))
+    if phase == "gas":
+        # A well without a gas potential of its own leaves its gas to the gas-oil ratio.
+        nothing = nothing & ~(is_well & pl.col("gas_well_rate").is_null())
     stands = entered | (nothing & tied.fill_null(pl.lit(phase)).eq(phase) & pl.col(f"has_{phase}"))
     found = rows.filter(stands).with_columns(phase=pl.lit(phase), loss_rate=loss)
     found = found.with_columns(

@@ -72,9 +72,7 @@ def test_read_when_a_list_repeats_an_identifier_then_it_stands_once() -> None:
 
 def test_check_identifiers_when_some_are_unknown_then_unknown_id_names_each() -> None:
     with pytest.raises(Problem) as caught:
-        check_identifiers(
-            {"facilityIds": ("fs-a", "zz", "yy")}, (FACILITY_IDS,), {"flowstation": frozenset({"fs-a"})}
-        )
+        check_identifiers({"facilityIds": ("fs-a", "zz", "yy")}, (FACILITY_IDS,), {"flowstation": frozenset({"fs-a"})})
     assert caught.value.kind.code == "unknownId"
     assert [error.received for error in caught.value.errors] == ["zz", "yy"]
 

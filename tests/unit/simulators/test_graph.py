@@ -42,7 +42,7 @@ def _write(folder: Path) -> None:
     )
     targets.write_parquet(folder / "lists" / "Business targets.parquet")
     (folder / "lists" / "Business targets.columns.toml").write_text(
-        '["Oil rate"]\nname = "Oil_x0020_Rate"\nkind = "number"\n[Hub]\nname = "Hub"\nkind = "lookup"\n'
+        '["Oil rate"]\ninternal = "Oil_x0020_Rate"\nkind = "number"\n[Hub]\ninternal = "Hub"\nkind = "lookup"\n'
     )
     (folder / "lists" / "Short.csv").write_text("Title,When\nA,2024-07-01\n", encoding="utf-8")
     (folder / "drive" / "Lifting" / "programme.xlsx").write_bytes(b"PK\x03\x04" + bytes(range(256)) * 4)

@@ -11,7 +11,8 @@ import httpx
 import polars as pl
 import pytest
 
-from pipelines.simulators.pi_web_api import PiAccess, PiWebApi
+from pipelines.simulators.faults import Fault
+from pipelines.simulators.pi_web_api import PiAccess, PiWebApi, web_exception
 from pipelines.simulators.replay_pi import PiReplay
 from pipelines.simulators.server import LocalServer
 from pipelines.simulators.server_clock import Clock
@@ -289,3 +290,24 @@ def test_encoding_many_points_equals_encoding_them_one_by_one(client: httpx.Clie
     pairs = [("webId", _web_id(client, name)) for name in names]
     together = client.get("/streamsets/recorded", params=pairs).json()["Items"]
     assert [stream["Items"] for stream in together] == [_recorded(client, name) for name in names]
+
+
+def test_faults_take_the_vendors_carriers(client: httpx.Client, system: PiWebApi) -> None:
+    url = f"/streams/{_web_id(client, 'RATE')}/recorded"
+    system.faults.add(web_exception())
+    late = client.get(url)
+    assert (late.status_code, late.json()["WebException"]["StatusCode"]) == (200, 500)
+    system.faults.add(*(Fault(kind="status", status=status) for status in (500, 401, 429, 503)))
+    carriers = [client.get(url) for _ in range(4)]
+    assert list(carriers[0].json()) == ["Errors"]
+    assert list(carriers[1].json()) == ["Message"]
+    assert carriers[2].text == "Rate limit was reached"
+    assert carriers[3].headers["content-type"].startswith("text/html")
+
+
+def test_wrong_unit_fault_spoils_one_tag_of_an_answer(client: httpx.Client, system: PiWebApi) -> None:
+    system.faults.add(Fault(kind="wrong_unit", path="streamsets", column="COUNT", factor=1000.0))
+    pairs = [("webId", _web_id(client, "COUNT")), ("webId", _web_id(client, "RATE")), ("maxCount", "2")]
+    streams = client.get("/streamsets/recorded", params=pairs).json()["Items"]
+    assert [item["Value"] for item in streams[0]["Items"]] == [4000]
+    assert [item["Value"] for item in streams[1]["Items"]] == [0.0, 1.0]

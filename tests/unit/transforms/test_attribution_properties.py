@@ -85,9 +85,28 @@ def gas_networks(draw: st.DrawFn, yields: st.SearchStrategy[list[float]]) -> Gra
     return make_graph("gas", [Source(s, s, draw(tight_limits)) for s in feeders], nodes, edges, meters)
 
 
+@st.composite
+def crossing_networks(draw: st.DrawFn) -> Graph:
+    """Plants that share feed on one side and a pipeline of each network on the other, all of it tight."""
+    tight = st.integers(1, 12).map(float)
+    plants = [f"gp-{i}" for i in range(draw(st.integers(2, 3)))]
+    part = draw(st.sampled_from([1.0, 0.9]))
+    feeders = [f"src-{i}" for i in range(draw(st.integers(1, 2)))]
+    edges = []
+    meters = []
+    for i, plant in enumerate(plants):
+        edges.append(Edge(f"{feeders[i % len(feeders)]}:{plant}", feeders[i % len(feeders)], plant, draw(tight)))
+        for network in ("domesticGas", "exportGas"):
+            edges.append(Edge(f"{plant}:{network}", plant, network, UNLIMITED, network, True))
+            meters.append(Meter(plant, network, draw(tight), edge_ids=(f"{plant}:{network}",)))
+    nodes = [Node(f) for f in feeders] + [Node(p, sales_yield=part) for p in plants]
+    nodes += [Node(network, draw(tight), is_sink=True) for network in ("domesticGas", "exportGas")]
+    return make_graph("gas", [Source(f, f, draw(tight)) for f in feeders], nodes, edges, meters)
+
+
 same_yield = st.sampled_from([[1.0, 1.0], [0.93, 0.93]])
 any_yield = st.lists(st.sampled_from([0.8, 0.9, 1.0]), min_size=2, max_size=2)
-networks = st.one_of(oil_networks(), gas_networks(same_yield))
+networks = st.one_of(oil_networks(), gas_networks(same_yield), crossing_networks())
 
 
 # --- an independent reference: every subset of nodes is a cut ------------------------------------

@@ -196,6 +196,7 @@ def test_daily_events_when_a_well_has_no_entry_then_its_own_potential_is_lost() 
     found = make(event("1", object_ec_code="W1", object_type="WELL"), wells=[well(down_hours=0.0)])
     row = only(found)
     assert (row["loss_rate"], row["target_kind"], row["equipment_id"]) == (2400.0, "source", "w-1")
+    assert found.events["phase"].to_list() == ["oil"]
 
 
 def test_daily_events_when_open_then_it_lasts_to_the_end_of_the_last_closed_day() -> None:

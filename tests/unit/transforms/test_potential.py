@@ -74,8 +74,13 @@ def production(*rows: tuple[int, float | None], quality: str = "good") -> pl.Dat
 
 def wells(*rows: tuple[int, str, float | None, float | None]) -> pl.DataFrame:
     """day, well, oil potential, down hours (null: its day is unknown)."""
+    basis = "last_full_day"
+    filled = [
+        (day(d), w, "fs", True, down, p, None if p is None else 10 * p, None if p is None else basis)
+        for d, w, p, down in rows
+    ]
     return pl.DataFrame(
-        [(day(d), w, "fs", True, down, p, None if p is None else 10 * p, None if p is None else "last_full_day") for d, w, p, down in rows],
+        filled,
         schema={
             "production_date": pl.Date,
             "well_id": pl.String,

@@ -98,12 +98,13 @@ def test_capacities_when_both_sources_state_one_then_energy_components_stays() -
         {"object_ec_code": "FS", "network": "oil", "valid_from": FROM, "capacity": 10.0},
         {"object_ec_code": "??", "network": "oil", "valid_from": FROM, "capacity": 10.0},
     )
+    plate = {"facility_code": "Station", "network": "exportGas", "valid_from": FROM, "unit": "MMscf/d"}
     register = frame(
         "raw_sharepoint__capacity_register",
-        {"item_id": "1", "facility_code": "Station", "network": "oil", "valid_from": FROM, "capacity": 60.0, "unit": "kbbl/d"},
-        {"item_id": "2", "facility_code": "Station", "network": "exportGas", "valid_from": FROM, "capacity": 5.0, "unit": "MMscf/d"},
-        {"item_id": "3", "facility_code": "Station", "network": "exportGas", "valid_from": FROM, "capacity": 6.0, "unit": "MMscf/d"},
-    )  # fmt: skip
+        plate | {"item_id": "1", "network": "oil", "capacity": 60.0, "unit": "kbbl/d"},
+        plate | {"item_id": "2", "capacity": 5.0},
+        plate | {"item_id": "3", "capacity": 6.0},
+    )
     result = capacities(ec, register, FACILITIES, mapped_units={}, units=UnitTable(), label=LABEL, now=NOW)
     TABLES["core__capacity"].schema.validate(result.rows)
     assert result.rows.select("facility_id", "network", "capacity", "source").rows() == [

@@ -230,7 +230,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(ROWS, st.integers(1, 13), st.sampled_from(["unknown", "down"]))
 def test_range_when_split_anywhere_then_same_rows_and_state(
     rows: list[tuple[float, float] | None], cut: int, absent: AbsentDays

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.unit.warehouse.frames import publish_tiny
 from warehouse.queries import QueryBook
 from warehouse.reader import ReleaseReader
+from warehouse.release import newest_release
 
 NODES = """-- consumer: tests
 -- parameters: $nodes VARCHAR[] (empty = every node)
@@ -34,6 +36,18 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def warehouse(tiny: Path, tmp_path: Path) -> Path:
     """A warehouse of one's own with one release in force."""
     return Path(shutil.copytree(tiny, tmp_path / "warehouse"))
+
+
+@pytest.fixture(scope="session")
+def tiny_three(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The session's warehouse with three releases, built a day apart; the newest is in force. Read it only."""
+    warehouse_dir = tmp_path_factory.mktemp("three") / "warehouse"
+    shutil.copytree(tiny, warehouse_dir)
+    first = newest_release(warehouse_dir)
+    assert first is not None
+    for n, days in enumerate((6, 7), start=1):
+        publish_tiny(warehouse_dir, days=days, built_at=first.built_at_utc + timedelta(days=n))
+    return warehouse_dir
 
 
 @pytest.fixture

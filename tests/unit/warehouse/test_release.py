@@ -2,12 +2,13 @@
 
 import os
 import random
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from tests.unit.warehouse.frames import publish_tiny
 from warehouse.errors import BuildInputError, NoRelease, ReleaseCorrupt, ReleaseNotFound
 from warehouse.manifest import read_manifest, verify_database, write_manifest
 from warehouse.pointer import read_pointer
@@ -15,7 +16,6 @@ from warehouse.release import (
     activate,
     list_releases,
     nearest_release,
-    newest_release,
     read_label,
     release_ids,
     release_path,
@@ -31,15 +31,15 @@ KEEP_ONE = Retention(count=1, age=timedelta(0), keep_last_of_month=False)
 
 
 @pytest.fixture
+def warehouse(tiny_three: Path, tmp_path: Path) -> Path:
+    """A warehouse of one's own with three releases."""
+    return Path(shutil.copytree(tiny_three, tmp_path / "warehouse"))
+
+
+@pytest.fixture
 def three(warehouse: Path) -> list[str]:
-    """Ids of three releases, oldest first, built a day apart after the session's."""
-    first = newest_release(warehouse)
-    assert first is not None
-    later = [
-        publish_tiny(warehouse, days=days, built_at=first.built_at_utc + timedelta(days=n))
-        for n, days in enumerate((6, 7), start=1)
-    ]
-    return [first.release_id, *later]
+    """Their ids, oldest first; the last one is in force."""
+    return release_ids(warehouse)
 
 
 def test_activate_when_older_release_is_chosen_then_in_force_and_held(warehouse: Path, three: list[str]) -> None:
@@ -124,17 +124,17 @@ def test_prune_when_young_or_among_the_newest_then_kept(warehouse: Path, three: 
     assert prune(warehouse, Retention(count=2, age=timedelta(0)), now=NOW + timedelta(days=99)) == []
 
 
-def test_prune_when_policy_keeps_month_ends_then_last_of_each_month_stays(warehouse: Path) -> None:
-    first = newest_release(warehouse)
-    assert first is not None
-    days = {30: 6, 31: 7, 62: 8, 93: 9}
-    ids = [publish_tiny(warehouse, days=n, built_at=first.built_at_utc + timedelta(days=d)) for d, n in days.items()]
-    gone = prune(warehouse, Retention(count=1, age=timedelta(0)), now=NOW + timedelta(days=999))
-    by_month: dict[str, str] = {}
-    for release_id in [first.release_id, *ids]:
-        by_month[release_id[:6]] = release_id
-    assert sorted(by_month.values()) == release_ids(warehouse)
-    assert set(gone) == {first.release_id, *ids} - set(by_month.values())
+def test_prune_when_policy_keeps_month_ends_then_last_of_each_month_stays(warehouse: Path, three: list[str]) -> None:
+    newest = show_release(warehouse, three[2])
+    old = [datetime(2026, month, day, tzinfo=UTC) for month, day in ((1, 5), (1, 30), (2, 1), (2, 27), (2, 28))]
+    for moment in old:
+        release_id = f"{moment:%Y%m%dT%H%M%SZ}-0badcafe"
+        directory = warehouse / "releases" / release_id
+        directory.mkdir()
+        write_manifest(directory, msgspec.structs.replace(newest, release_id=release_id, built_at_utc=moment))
+    gone = prune(warehouse, Retention(count=3, age=timedelta(0)), now=NOW + timedelta(days=99))
+    assert [release_id[:8] for release_id in gone] == ["20260105", "20260201", "20260227"]
+    assert [release_id[:8] for release_id in release_ids(warehouse)[:2]] == ["20260130", "20260228"]
 
 
 def test_manifest_when_any_byte_flips_then_refused_or_says_the_same(warehouse: Path) -> None:

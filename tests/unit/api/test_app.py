@@ -1,0 +1,131 @@
+"""The application's life: no release, a new release, a foreign release, a release in flight."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from api.settings import Settings
+from tests.unit.api.client import Api
+from tests.unit.warehouse.frames import publish_tiny, tiny_release_tables
+from warehouse.release import activate
+
+
+def settings(warehouse_dir: Path, **more: object) -> Settings:
+    # Tests follow the pointer by hand: a poll that never comes keeps them free of the clock.
+    return Settings(warehouse_dir=warehouse_dir, release_poll_seconds=3600.0, **more)  # type: ignore[arg-type]
+
+
+def test_app_without_a_release_then_alive_not_ready_and_503(tmp_path: Path) -> None:
+    with Api(settings(tmp_path)) as api:
+        assert api.get("/healthz").status_code == 200
+        api.problem("/readyz", 503, "noRelease")
+        api.problem("/api/v1/summary", 503, "noRelease")
+        api.problem("/api/v1/nowhere", 404, "notFound")
+        assert api.get("/api/v1/openapi.json").status_code == 200
+        publish_tiny(tmp_path)
+        assert api.edge.desk.refresh() is True
+        assert api.get("/readyz").status_code == 200
+        assert api.body("/api/v1/summary")["productionDate"] == "2026-11-21"
+
+
+def test_app_when_a_release_is_published_then_served_without_restart_under_a_new_tag(tmp_path: Path) -> None:
+    first = publish_tiny(tmp_path)
+    with Api(settings(tmp_path)) as api:
+        before = api.get("/api/v1/summary")
+        assert before.headers["data-version"] == first
+        assert api.edge.desk.refresh() is False
+        second = publish_tiny(tmp_path, days=6)
+        assert api.get("/api/v1/summary").headers["data-version"] == first
+        assert api.edge.desk.refresh() is True
+        after = api.get("/api/v1/summary", {"if-none-match": before.headers["etag"]})
+        assert (after.status_code, after.headers["data-version"]) == (200, second)
+        old = api.get(f"/api/v1/summary?release={first}")
+        assert old.content == before.content
+        activate(tmp_path, first, by="tester", reason="rollback")
+        assert api.edge.desk.refresh() is True
+        assert api.get("/api/v1/summary", {"if-none-match": before.headers["etag"]}).status_code == 304
+
+
+def test_app_with_its_follower_then_a_release_is_taken_up_by_itself(tmp_path: Path) -> None:
+    publish_tiny(tmp_path)
+    with Api(Settings(warehouse_dir=tmp_path, release_poll_seconds=0.01)) as api:
+        taken_up = threading.Event()
+        real = api.edge.desk.reader.refresh
+
+        def refresh() -> bool:
+            moved = real()
+            if moved:
+                taken_up.set()
+            return moved
+
+        api.edge.desk.reader.refresh = refresh  # type: ignore[method-assign]
+        second = publish_tiny(tmp_path, days=6)
+        assert taken_up.wait(60)
+        # The release is switched to right after the reader says so; the pointer is the same for both.
+        assert api.edge.desk.reader.release_id == second
+
+
+def test_app_when_an_answer_is_being_made_then_it_ends_on_the_old_release(tmp_path: Path) -> None:
+    first = publish_tiny(tmp_path)
+    with Api(settings(tmp_path)) as api:
+        second = publish_tiny(tmp_path, days=6)
+        desk = api.edge.desk
+
+        def switch_amid(view: object) -> str:
+            assert desk.refresh() is True
+            rows = view.query("asset_list")  # type: ignore[attr-defined]
+            return f"{view.facts.release_id} {len(rows)}"  # type: ignore[attr-defined]
+
+        body, answered = desk.answer({}, (), switch_amid)
+        assert body == f"{first} 2"
+        assert answered.stamp.release_id == first
+        assert api.get("/api/v1/summary").headers["data-version"] == second
+
+
+def test_app_bound_to_another_operator_then_refuses_the_release_and_says_why(tmp_path: Path) -> None:
+    publish_tiny(tmp_path)
+    with Api(settings(tmp_path, operator="acme")) as api:
+        problem = api.problem("/api/v1/summary", 503, "noRelease")
+        assert "acme" in problem["detail"]
+
+
+def test_app_when_a_document_cannot_be_prepared_then_the_release_is_served_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish_tiny(tmp_path)
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("broken document")
+
+    monkeypatch.setattr("api.dependencies.Desk._entry", fails)
+    with Api(settings(tmp_path)) as api:
+        assert api.get("/api/v1/summary").status_code == 200
+    assert any(record.message == "answer not prepared" for record in caplog.records)
+
+
+def test_app_when_targets_have_another_version_then_only_target_and_gap_change(tmp_path: Path) -> None:
+    import polars as pl
+
+    tables = tiny_release_tables()
+    target = tables["target"]
+    draft = target.with_columns(pl.lit("2027.1").alias("version"), pl.col("value") * 1.1)
+    tables["target"] = pl.concat([target, draft])
+    publish_tiny(tmp_path, tables=tables)
+    with Api(settings(tmp_path)) as api:
+        plain, other = api.body("/api/v1/summary"), api.body("/api/v1/summary?targetVersion=2027.1")
+        for network in ("oil", "domesticGas", "flaredGas"):
+            before, after = plain["networks"][network], other["networks"][network]
+            assert after["businessTarget"] == pytest.approx(1.1 * before["businessTarget"])
+            sign = -1 if network == "flaredGas" else 1
+            expected = sign * (after["businessTarget"] - after["currentProduction"])
+            assert after["gap"] == pytest.approx(expected)
+            changed = {name for name in before if before[name] != after[name]}
+            assert changed <= {"businessTarget", "gap", "excessOverTarget"}
+        drivers = api.body("/api/v1/gap-drivers?targetVersion=2027.1")["networks"]["oil"]["reference"]
+        assert drivers["businessTargetVolume"] == pytest.approx(1.1 * 53_000)
+        hub = api.body("/api/v1/hubs/hub-birch/performance?window=7d&targetVersion=2027.1")
+        assert hub["points"][-1]["networks"]["oil"]["businessTarget"] == pytest.approx(1.1 * 19_000)
+        assert hub["statistics"]["oil"]["daysOnTarget"] == 1
+        gone = api.body("/api/v1/hubs/hub-birch/performance?window=7d&productionDate=2026-11-18&targetVersion=2027.1")
+        assert gone["points"][-1]["networks"]["oil"]["businessTarget"] is None

@@ -1,0 +1,113 @@
+"""The OpenAPI document."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.unit.api.client import Api
+
+ADDRESSES = {
+    "/api/v1/summary": "/api/v1/summary",
+    "/api/v1/assets": "/api/v1/assets?productionDate=2026-11-18",
+    "/api/v1/gap-drivers": "/api/v1/gap-drivers?window=7d",
+    "/api/v1/production-flow": "/api/v1/production-flow",
+    "/api/v1/terminal/{terminalId}/operations": "/api/v1/terminal/tm-east/operations",
+    "/api/v1/hubs/{hubId}/performance": "/api/v1/hubs/hub-birch/performance?window=90d",
+    "/healthz": "/healthz",
+    "/readyz": "/readyz",
+}
+
+
+@pytest.fixture(scope="module")
+def document(api: Api) -> dict[str, Any]:
+    found: dict[str, Any] = api.body("/api/v1/openapi.json")
+    return found
+
+
+def walk(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        yield node
+        for value in node.values():
+            yield from walk(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from walk(value)
+
+
+def test_document_then_every_path_of_the_contract_with_its_own_operation_id(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    assert set(document["paths"]) == set(ADDRESSES)
+    identifiers = [item["get"]["operationId"] for item in document["paths"].values()]
+    assert len(set(identifiers)) == len(identifiers)
+
+
+def test_document_then_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    for node in walk(document):
+        if "$ref" in node:
+            target: Any = document
+            for part in node["$ref"].removeprefix("#/").split("/"):
+                target = target[part]
+            assert target
+
+
+def test_document_then_schemas_are_valid_and_every_property_is_required_and_described(
+    document: dict[str, Any],
+) -> None:
+    for name, schema in document["components"]["schemas"].items():
+        Draft202012Validator.check_schema(schema)
+        assert schema["type"] == "object"
+        assert schema["description"], name
+        assert sorted(schema["required"]) == sorted(schema["properties"]), name
+
+
+def test_document_then_open_enumerations_allow_any_text_and_none_is_closed(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["Kpi"]["properties"]["quality"]["anyOf"][1] == {"type": "string"}
+    status = schemas["Kpi"]["properties"]["recordStatus"]["anyOf"]
+    assert {"type": "null"} in status
+    assert {"type": "string"} in status
+    assert any("enum" in choice for choice in status)
+    for node in walk(schemas):
+        assert "x-open-enum" not in node
+        assert not any("anyOf" in choice for choice in node.get("anyOf", ()) if isinstance(choice, dict))
+
+
+def test_document_then_quantities_are_number_or_null_with_their_unit(document: dict[str, Any]) -> None:
+    production = document["components"]["schemas"]["Kpi"]["properties"]["currentProduction"]
+    assert production["anyOf"] == [{"type": "number"}, {"type": "null"}]
+    assert production["x-unit"] == "rate"
+    assert "Formula:" in production["description"]
+
+
+def test_document_then_path_parameters_match_their_template(document: dict[str, Any]) -> None:
+    for path, item in document["paths"].items():
+        named = {p["name"] for p in item["get"].get("parameters", ()) if p["in"] == "path"}
+        assert named == set(re.findall(r"{(\w+)}", path))
+
+
+def test_document_then_problems_are_documented_as_problem_json(document: dict[str, Any]) -> None:
+    responses = document["paths"]["/api/v1/summary"]["get"]["responses"]
+    assert {"200", "304", "400", "404", "405", "406", "410", "413", "414", "500", "503"} <= set(responses)
+    for response in document["components"]["responses"].values():
+        assert list(response["content"]) == ["application/problem+json"]
+
+
+@pytest.mark.parametrize("path", ADDRESSES)
+def test_answer_of_each_path_then_it_is_what_the_document_says(api: Api, document: dict[str, Any], path: str) -> None:
+    content = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]
+    schema = {**content["schema"], "components": document["components"]}
+    errors = list(Draft202012Validator(schema).iter_errors(api.body(ADDRESSES[path])))
+    assert errors == []
+
+
+def test_problem_then_it_is_what_the_document_says(api: Api, document: dict[str, Any]) -> None:
+    schema = {"$ref": "#/components/schemas/ProblemBody", "components": document["components"]}
+    Draft202012Validator(schema).validate(api.get("/api/v1/summary?x=1").json())
+
+
+def test_document_when_it_is_held_then_304(api: Api) -> None:
+    tag = api.get("/api/v1/openapi.json").headers["etag"]
+    assert api.get("/api/v1/openapi.json", {"if-none-match": tag}).status_code == 304
