@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK_ID := $(shell sha256sum requirements.lock pyproject.toml | sha256sum | cut -c1-16)
 INSTALLED := $(VENV)/.installed-$(LOCK_ID)
+# The rule of the demo: the sandbox in var/warehouse, another operator beside it; WAREHOUSE_DIR overrides both.
+WAREHOUSE_DIR ?= var/warehouse$(if $(filter-out sandbox,$(OPERATOR)),-$(notdir $(patsubst %/,%,$(OPERATOR))))
 export OPERATOR
 export PYTHONUTF8 := 1
 
@@ -45,19 +47,20 @@ format: install ## format the code
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 api: install ## serve the current release on PORT (8000)
-	@exec $(BIN)/python -m api
+	@WAREHOUSE_DIR="$(WAREHOUSE_DIR)" exec $(BIN)/python -m api
 
-dagster: install ## the Dagster UI on 3000 with daemon, against the configured sources
-	@mkdir -p var/dagster && DAGSTER_HOME="$$PWD" exec $(BIN)/python -m dagster dev -m pipelines.definitions -p 3000
+dagster: install ## the Dagster UI on 3000 with its daemon, against the configured sources
+	@mkdir -p var/dagster && ln -sfn ../../dagster.yaml var/dagster/dagster.yaml
+	@DAGSTER_HOME="$(abspath var/dagster)" WAREHOUSE_DIR="$(WAREHOUSE_DIR)" exec $(BIN)/python -m dagster dev -m pipelines.definitions -p 3000
 
 simulators: install ## the source systems of OPERATOR (sandbox) on loopback; writes their settings to var/simulators.env
 	@exec $(BIN)/python -m pipelines.simulators --operator "$${OPERATOR:-sandbox}" --data-root var/simulators --environment-file var/simulators.env
 
 notebooks: install ## open the notebooks
-	@exec $(BIN)/marimo edit notebooks
+	@WAREHOUSE_DIR="$(abspath $(WAREHOUSE_DIR))" exec $(BIN)/marimo edit notebooks
 
 release-path: install ## print the current release's DuckDB file
-	@$(BIN)/python -m warehouse.release
+	@$(BIN)/python -m warehouse "$(WAREHOUSE_DIR)"
 
 clean: ## forget lake, releases and Dagster state (keeps .venv)
 	@rm -rf var

@@ -3,9 +3,11 @@
 import sys
 
 from granian.constants import Interfaces, Loops
+from granian.log import LogLevels
 from granian.server import Server
 
 from api.settings import Settings, SettingsError
+from api.telemetry import logging_config
 
 
 def main() -> int:
@@ -24,6 +26,8 @@ def main() -> int:
         websockets=False,
         workers=1,
         workers_kill_timeout=10,
+        log_level=LogLevels(settings.log_level.lower()),
+        log_dictconfig=logging_config(settings.log_level),
     ).serve()
     return 0
 

@@ -19,7 +19,7 @@ from api.problems import Problem
 from api.settings import Settings
 from api.telemetry import logger
 from api.view import View, defaults, open_view
-from warehouse.errors import NoRelease, ReleaseNotFound
+from warehouse.errors import NoRelease, OperatorMismatch, ReleaseCorrupt, ReleaseNotFound, SyntheticRefused
 from warehouse.reader import ReleaseReader
 from warehouse.reader_release import OpenRelease
 from warehouse.release import active_at
@@ -135,8 +135,8 @@ class Desk:
                 return build(view), Answered(Stamp.of(facts, view.production_date), is_current=asked is None)
         except NoRelease as fault:
             raise Problem("noRelease", f"{fault}"[:1000]) from fault
-        except ReleaseNotFound as fault:
-            raise Problem("releaseExpired", str(fault)) from fault
+        except (ReleaseNotFound, ReleaseCorrupt, OperatorMismatch, SyntheticRefused) as fault:
+            raise Problem("releaseExpired", str(fault)[:1000]) from fault
 
     def warm_query(self) -> str:
         """Asks the release in force one small question; its id. Raises Problem noRelease."""

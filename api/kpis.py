@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from api.contracts.common import Kpi, NetworkKpis, TerminalKpis
-from api.units import NETWORKS, PRODUCTION_NETWORKS
+from api.units import NETWORKS, PRODUCTION_NETWORKS, rounded
 from api.view import View
 
 Row = Mapping[str, Any]
@@ -57,7 +57,7 @@ def kpi(view: View, network: str, row: Row | None) -> Kpi:
         gap=rate(gap, network),
         over_performance=rate(row["over_performance"], network),
         excess_over_target=rate(excess, network),
-        coverage=row["coverage"],
+        coverage=rounded(row["coverage"]),
         quality=row["quality"],
         source=row["source"],
         record_status=row["record_status"],

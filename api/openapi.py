@@ -168,7 +168,9 @@ def _refined(schema: Any) -> Any:
     refined = {key: _refined(value) for key, value in schema.items() if key != "x-open-enum"}
     if "x-open-enum" in schema:
         refined.pop("type", None)
+        is_nullable = {"type": "null"} in schema.get("anyOf", ())
         refined["anyOf"] = [{"type": "string", "enum": schema["x-open-enum"]}, {"type": "string"}]
+        refined["anyOf"] += [{"type": "null"}] if is_nullable else []
     choices = refined.get("anyOf")
     if choices:
         flat: list[Any] = []

@@ -58,8 +58,8 @@ KINDS = {
         Kind(
             "releaseExpired",
             410,
-            "The release was pruned",
-            "The release was kept once and is gone. The detail names the nearest one that is kept.",
+            "The release is not kept",
+            "The release was pruned, never was, or may not be served here. The detail names the nearest one that is kept.",
         ),
         Kind("contentTooLarge", 413, "The request body is too large", "No endpoint needs a large body."),
         Kind("uriTooLong", 414, "The address is too long", "Send fewer identifiers, or ask for an asset instead."),

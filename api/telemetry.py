@@ -4,9 +4,9 @@ One JSON object a line on standard error; never a header's value, a token or a b
 """
 
 import logging
+import logging.config
 import re
 import secrets
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -103,12 +103,24 @@ def log_request(exchange: Exchange) -> None:
     logger.log(level, "request", extra={"fields": fields})
 
 
+def logging_config(level: str) -> dict[str, Any]:
+    """Logging of the whole process, the server's own lines included: JSON lines on standard error at the level.
+
+    The server's access log stays off: it would stand beside ours and say less.
+    """
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": JsonFormatter}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr", "formatter": "json"}},
+        "root": {"level": level, "handlers": ["stderr"]},
+        "loggers": {
+            "_granian": {"level": level, "handlers": ["stderr"], "propagate": False},
+            "granian.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
+        },
+    }
+
+
 def configure_logging(level: str) -> None:
-    """Sets the process's logging: JSON lines on standard error at the level. Calling it again replaces the handler."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level)
-    # The server's own access lines would stand beside ours and say less.
-    logging.getLogger("granian.access").setLevel(logging.CRITICAL)
+    """Sets the process's logging; calling it again replaces it."""
+    logging.config.dictConfig(logging_config(level))

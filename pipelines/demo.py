@@ -7,7 +7,7 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
@@ -20,7 +20,7 @@ from pipelines.demo_processes import Child, DemoError, free_port, read_environme
 from pipelines.settings import SettingsError
 from pipelines.site import SiteError
 from pipelines.sources.errors import SourceError
-from pipelines.stages.workspace import label_range, open_workspace
+from pipelines.stages.workspace import open_workspace
 
 SIMULATORS_START_SECONDS = 180.0
 API_START_SECONDS = 60.0
@@ -75,10 +75,10 @@ def _run(operator: str, *, check: bool, children: list[Child]) -> int:
     variables |= {
         "OPERATOR": operator,
         "LAKE_URL": str(var / "lake"),
-        "WAREHOUSE_DIR": str(var / "warehouse" / site.operator),
+        "WAREHOUSE_DIR": str(environment.demo_warehouse(operator).resolve()),
         "SCHEDULES": "running",
         "PORT": str(api_port),
-        "DAGSTER_HOME": str(Path.cwd()),
+        "DAGSTER_HOME": str(_dagster_home(var, operator)),
         "PYTHONUNBUFFERED": "1",
     }
     release_id = _run_pipelines(variables)
@@ -86,11 +86,11 @@ def _run(operator: str, *, check: bool, children: list[Child]) -> int:
 
     api = Child.start("the API", [sys.executable, "-m", "api"], variables, logs / "api.log")
     children.append(api)
-    dagster = _start_dagster(variables, dagster_port, var, logs)
-    children.append(dagster)
     wait_for_http(api, f"http://127.0.0.1:{api_port}/readyz", API_START_SECONDS)
     failures = call_every_endpoint(f"http://127.0.0.1:{api_port}", say)
-    _record_in_dagster(variables, logs)
+    _run_in_dagster(variables, logs)
+    dagster = _start_dagster(variables, dagster_port, logs)
+    children.append(dagster)
     wait_for_http(dagster, f"http://127.0.0.1:{dagster_port}/server_info", DAGSTER_START_SECONDS)
     say("")
     say(f"API          http://127.0.0.1:{api_port}/api/v1/summary   OpenAPI /api/v1/openapi.json")
@@ -136,8 +136,19 @@ def _indented(text: str) -> None:
     say(f"  {text}")
 
 
-def _start_dagster(variables: Mapping[str, str], port: int, var: Path, logs: Path) -> Child:
-    (var / "dagster").mkdir(parents=True, exist_ok=True)
+def _dagster_home(var: Path, operator: str) -> Path:
+    """A home for each operator, as for releases: two operators' runs never mix."""
+    name = Path(operator).name
+    home = var / ("dagster" if name == "sandbox" else f"dagster-{name}")
+    home.mkdir(parents=True, exist_ok=True)
+    link = home / "dagster.yaml"
+    link.unlink(missing_ok=True)
+    link.symlink_to(Path("dagster.yaml").resolve())
+    return home
+
+
+def _start_dagster(variables: Mapping[str, str], port: int, logs: Path) -> Child:
+    say("Starting the Dagster UI …")
     command = [
         *(sys.executable, "-m", "dagster", "dev", "-m", "pipelines.definitions"),
         *("-h", "127.0.0.1", "-p", str(port)),
@@ -145,16 +156,18 @@ def _start_dagster(variables: Mapping[str, str], port: int, var: Path, logs: Pat
     return Child.start("Dagster", command, variables, logs / "dagster.log")
 
 
-def _record_in_dagster(variables: Mapping[str, str], logs: Path) -> None:
-    workspace = open_workspace(environment.load(variables))
-    last = workspace.latest_label
-    labels = label_range(last - timedelta(days=RECORDED_LABELS - 1), last)
-    command = [sys.executable, "-m", "pipelines.defs.record", labels[0].isoformat(), labels[-1].isoformat()]
-    recorded = Child.start("the record in Dagster", command, variables, logs / "dagster-record.log")
-    recorded.wait(DAGSTER_START_SECONDS)
+def _run_in_dagster(variables: Mapping[str, str], logs: Path) -> None:
+    """Record what bootstrap has loaded, and refresh the latest closed day by Dagster's own job."""
+    last = open_workspace(environment.load(variables)).latest_label
+    first = last - timedelta(days=RECORDED_LABELS - 1)
+    say(f"Dagster: recording {first} to {last}, then running refresh_current_day …")
+    command = [sys.executable, "-m", "pipelines.defs.record", first.isoformat(), last.isoformat(), "--refresh"]
+    run = Child.start("the refresh in Dagster", command, variables, logs / "dagster-refresh.log")
+    try:
+        run.wait(DAGSTER_START_SECONDS)
+    finally:
+        run.stop()
 
-
-Say = Callable[[str], None]
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -36,6 +36,19 @@ def inherited() -> dict[str, str]:
     return dict(os.environ)
 
 
+def demo_warehouse(operator: str) -> Path:
+    """Where the demo of an operator publishes: WAREHOUSE_DIR, else var/warehouse, for others than the sandbox with a suffix.
+
+    Two operators never share a folder: a release is refused where another operator's is in force. The Makefile follows
+    the same rule.
+    """
+    stated = os.environ.get("WAREHOUSE_DIR", "").strip()
+    if stated:
+        return Path(stated)
+    name = Path(operator).name
+    return Path("var/warehouse" if name == "sandbox" else f"var/warehouse-{name}")
+
+
 def demo_ports() -> tuple[int, int]:
     """Ports of the API (PORT, 8000) and of the Dagster UI (3000) in the demo."""
     read = _Reader(os.environ)

@@ -10,8 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from warehouse import release_files as files
-from warehouse.pointer import LOCK, read_pointer
+from warehouse.pointer import LOCK, POINTER, read_pointer
 from warehouse.release import ReleaseSummary, list_releases, read_label
+from warehouse.status import STATUS
+
+# A replace takes milliseconds: what is this old has no writer any more.
+HALF_WRITTEN_AGE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,7 @@ def prune(warehouse_dir: Path, policy: Retention | None = None, *, now: datetime
     policy = policy or Retention()
     moment = now or datetime.now(UTC)
     sweep_building(warehouse_dir)
+    _sweep_half_written(warehouse_dir, moment)
     _prune_refused(warehouse_dir, policy, moment)
     kept = list_releases(warehouse_dir)
     last_of_month: dict[str, str] = {}
@@ -90,6 +95,13 @@ def _delete(warehouse_dir: Path, release_id: str) -> bool:
     shutil.rmtree(doomed, ignore_errors=True)
     os.close(lock)
     return True
+
+
+def _sweep_half_written(warehouse_dir: Path, moment: datetime) -> None:
+    """Delete what a process killed inside an atomic replace left beside `current` and `status.json`."""
+    for path in (p for name in (POINTER, STATUS) for p in warehouse_dir.glob(f".{name}.*-*")):
+        if moment - datetime.fromtimestamp(path.stat().st_mtime, UTC) > HALF_WRITTEN_AGE:
+            path.unlink(missing_ok=True)
 
 
 def _prune_refused(warehouse_dir: Path, policy: Retention, moment: datetime) -> None:

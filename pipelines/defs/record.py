@@ -1,48 +1,59 @@
-"""Records labels that bootstrap has loaded in Dagster, so that its pages show them: `python -m pipelines.defs.record FIRST LAST`.
+"""Shows Dagster what bootstrap has loaded: `python -m pipelines.defs.record FIRST LAST [--refresh]`.
 
-A runless event an asset and label; nothing is computed here.
+A runless event an asset and label, nothing is computed; with --refresh the job of the latest closed day then runs here.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
 from datetime import date
 
 import dagster as dg
 
+from pipelines import definitions
+from pipelines.defs.automation import REFRESH_CURRENT_DAY
 from pipelines.defs.resources import workspace
 from pipelines.stages.registry import STAGES
 from pipelines.stages.workspace import label_range
 
 
 def record(instance: dg.DagsterInstance, first: date, last: date) -> int:
-    """Report a materialization of every stage for the labels that the lake holds; gives how many."""
+    """Report a materialization of every stage for the labels in [first, last]; gives how many."""
     ws = workspace()
     count = 0
     for stage in STAGES.values():
         labels = label_range(first, last) if stage.is_partitioned else [None]
         for label in labels:
-            rows = 0
-            for table in stage.tables:
-                entry = ws.lake.current(table, label.isoformat() if label else "all")
-                rows += entry.rows if entry else 0
+            entries = [ws.lake.current(table, label.isoformat() if label else "all") for table in stage.tables]
             instance.report_runless_asset_event(
                 dg.AssetMaterialization(
                     asset_key=stage.name,
                     partition=label.isoformat() if label else None,
-                    metadata={"dagster/row_count": rows, "loaded by": "bootstrap"},
+                    metadata={"dagster/row_count": sum(e.rows for e in entries if e), "loaded by": "bootstrap"},
                 )
             )
             count += 1
     return count
 
 
+def refresh(instance: dg.DagsterInstance) -> bool:
+    """Run the job of the latest closed day in this process; True when it succeeded."""
+    job = definitions.defs().resolve_job_def(REFRESH_CURRENT_DAY.name)
+    label = workspace().latest_label.isoformat()
+    return job.execute_in_process(instance=instance, partition_key=label, raise_on_error=False).success
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Record FIRST to LAST in the instance that DAGSTER_HOME names."""
-    first, last = (date.fromisoformat(a) for a in arguments)
+    """Record FIRST to LAST in the instance that DAGSTER_HOME names; 1 when a refresh was asked for and failed."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.defs.record", description=__doc__)
+    parser.add_argument("first", type=date.fromisoformat)
+    parser.add_argument("last", type=date.fromisoformat)
+    parser.add_argument("--refresh", action="store_true", help="then run refresh_current_day")
+    options = parser.parse_args(arguments)
     with dg.DagsterInstance.get() as instance:
-        count = record(instance, first, last)
-    sys.stdout.write(f"{count} materializations recorded, {first} to {last}\n")
-    return 0
+        count = record(instance, options.first, options.last)
+        sys.stdout.write(f"{count} materializations recorded, {options.first} to {options.last}\n")
+        return 0 if not options.refresh or refresh(instance) else 1
 
 
 if __name__ == "__main__":

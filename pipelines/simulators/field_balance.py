@@ -6,6 +6,7 @@ flare at the plant. External gas is turned down before associated gas is flared.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,9 +54,18 @@ def uncoded_losses(reference: Reference, calendar: Calendar, seed: int, name: st
 
 
 def settle(
-    reference: Reference, calendar: Calendar, seed: int, potentials: Floats, oil: list[Solution], gas: list[Solution]
+    reference: Reference,
+    calendar: Calendar,
+    seed: int,
+    potentials: Floats,
+    oil: list[Solution],
+    gas: list[Solution],
+    full_days: Mapping[str, int | None],
 ) -> Balance:
-    """The physical day of every facility; the last closed day ends exactly in the reference's actuals and flares."""
+    """The physical day of every facility; the last closed day ends exactly in the reference's actuals and flares.
+
+    On the `full_days` of a terminal its tanks alone decide what arrives: nothing is lost without a booking.
+    """
     last, days = calendar.closed - 1, calendar.closed + 1
     part = calendar.hours / 24.0
     stations, plants = reference.stations, reference.plants
@@ -66,6 +76,7 @@ def settle(
     produced = coded.copy()
     for i, s in enumerate(stations):
         lost = uncoded_losses(reference, calendar, seed, s.facility_id, potentials[i]) * part
+        lost[[d for d in (full_days.get(s.terminal_id),) if d is not None]] = 0.0
         produced[i] -= np.minimum(lost, 0.4 * coded[i])
         produced[i, last] = s.last_actual * part[last]
     gas_per_oil = np.array([s.gas_per_oil for s in stations])[:, None]

@@ -18,6 +18,7 @@ import polars as pl
 from pipelines.simulators.field_calendar import Calendar, record_status
 from pipelines.simulators.field_event import OPEN, Event
 from pipelines.simulators.field_oil import random
+from pipelines.simulators.field_tank_top import TANK_TOP
 from pipelines.simulators.field_world import World
 
 STREAMS, WELLS, POTENTIALS = "DV_STRM_DAY_STREAM", "DV_PWEL_DAY_STATUS", "ZV_FCTY_DAY_POTENTIAL"
@@ -262,12 +263,12 @@ def _events(world: World) -> pl.DataFrame:
     numbers = dict.fromkeys((n for n in names if n.endswith(("_RATE", "_VOLUME"))), pl.Float64)
     types: dict[str, Any] = {**numbers, "EVENT_NO": pl.Int64, "PARENT_EVENT_NO": pl.Int64, "SCHEDULED": pl.Boolean}
     types |= {"DAYTIME": LOCAL_TIME, "END_DATE": LOCAL_TIME}
-    return _frame([_event_row(world, e) for e in world.events], names, **types)
+    return _frame([_event_row(world, e) for e in world.events if e.deferment_type != TANK_TOP], names, **types)
 
 
 def _event_days(world: World) -> pl.DataFrame:
     calendar, rows = world.calendar, []
-    for event in world.events:
+    for event in (e for e in world.events if e.deferment_type != TANK_TOP):
         for place in range(max(event.entered_oil_days.size, event.entered_gas_days.size)):
             day = event.first_day + place
             if day >= calendar.closed:

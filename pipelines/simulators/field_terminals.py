@@ -16,6 +16,8 @@ from pipelines.simulators.field_oil import random
 from pipelines.simulators.field_reference import Reference, Terminal
 
 LAYCAN_DAYS = 3
+# Part of the safe fill that counts as full, and the part at which a cargo is called forward.
+FULL, HIGH = 0.9995, 0.9
 FUTURE_CARGOES = 6
 LOADING_STARTS_HOUR, LOADING_ENDS_HOUR = 3.0, 21.0
 
@@ -49,31 +51,52 @@ class TerminalHistory:
 
 
 def terminal_history(
-    reference: Reference, calendar: Calendar, seed: int, terminal: Terminal, oil: Floats
+    reference: Reference, calendar: Calendar, seed: int, terminal: Terminal, oil: Floats, full_day: int | None = None
 ) -> TerminalHistory:
-    """Stocks and cargoes of a terminal from the oil volumes [station, day] of all stations."""
+    """Stocks and cargoes of a terminal from the oil volumes [station, day] of all stations; full at the end of `full_day`."""
     rng = random(seed, f"terminal {terminal.facility_id}")
     receipts = oil[reference.stations_of(terminal.facility_id)].sum(axis=0)
     days, last = calendar.closed + 1, calendar.closed - 1
-    use = terminal.own_use * calendar.hours / 24.0
+    gained = receipts - terminal.own_use * calendar.hours / 24.0
     closing, opening, lifted = np.zeros(days), np.zeros(days), np.zeros(days)
+    stock, end = terminal.closing_stock, last
+    if full_day is not None:
+        stock, end = FULL * terminal.safe_fill, full_day
+        lifted[full_day + 1 : days - 1] = _liftings_from_full(terminal, gained[full_day + 1 : days - 1], stock)
     room = terminal.closing_stock - terminal.parcel - terminal.dead_stock
     # A cargo loads when the stock before it would fall below a mark: drawn anew for each, always above dead stock.
     marks = terminal.dead_stock + room * rng.uniform(0.55, 0.9, days)
-    stock, mark = terminal.closing_stock, 0
-    for day in range(last, -1, -1):
+    mark = 0
+    for day in range(end, -1, -1):
         closing[day] = stock
-        before = stock - receipts[day] + use[day]
-        if before < marks[mark]:
+        stock -= gained[day]
+        if stock < marks[mark]:
             lifted[day] = terminal.parcel
-            before += terminal.parcel
+            stock += terminal.parcel
             mark += 1
-        opening[day] = before
-        stock = before
-    opening[days - 1] = closing[last]
-    closing[days - 1] = closing[last] + receipts[days - 1] - use[days - 1]
-    cargoes = _cargoes(reference, calendar, rng, terminal, lifted, receipts)
+        opening[day] = stock
+    for day in range(end + 1, days):
+        opening[day] = closing[day - 1]
+        closing[day] = opening[day] + gained[day] - lifted[day]
+    if end < last:
+        # Rounding of the sums, some billionths of a barrel.
+        opening[days - 1] = closing[last] = terminal.closing_stock
+    cargoes = _cargoes(reference, calendar, rng, terminal, lifted, receipts, full_day)
     return TerminalHistory(terminal, opening, closing, receipts, lifted, cargoes)
+
+
+def _liftings_from_full(terminal: Terminal, gained: Floats, stock: float) -> Floats:
+    """Liftings of the days after full tanks: equal parcels that lead to the closing stock, each when the tanks near it."""
+    surplus = stock + float(gained.sum()) - terminal.closing_stock
+    count = max(1, round(surplus / terminal.parcel))
+    parcel, lifted = surplus / count, np.zeros(len(gained))
+    high = max(HIGH * terminal.safe_fill, 1.02 * terminal.closing_stock)
+    for day, gain in enumerate(gained):
+        stock += float(gain)
+        if stock > high:
+            lifted[day] = parcel
+            stock -= parcel
+    return lifted
 
 
 def _cargoes(
@@ -83,10 +106,17 @@ def _cargoes(
     terminal: Terminal,
     lifted: Floats,
     receipts: Floats,
+    full_day: int | None,
 ) -> list[Cargo]:
     loaded = np.flatnonzero(lifted)
     # A quota, not a chance for each: the share of slips holds for short histories too.
-    slipped = set(rng.permutation(len(loaded))[: round(float(reference.field["rates"]["slip_share"]) * len(loaded))])
+    slipped = set(
+        rng.permutation(len(loaded))[: round(float(reference.field["rates"]["slip_share"]) * len(loaded))].tolist()
+    )
+    late = next((place for place, day in enumerate(loaded) if full_day is not None and day > full_day), None)
+    if late is not None and slipped and late not in slipped:
+        slipped.remove(min(slipped))
+        slipped.add(late)
     every = max(1, round(terminal.parcel / float(receipts[: calendar.closed].mean())))
     plan: list[tuple[date, int | None, int]] = []
     for place, day in enumerate(loaded):

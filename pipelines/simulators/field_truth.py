@@ -14,8 +14,10 @@ import numpy as np
 import polars as pl
 
 from pipelines.simulators.field_energy_components import Entered
+from pipelines.simulators.field_event import Event
 from pipelines.simulators.field_gas import GAS_NETWORKS
 from pipelines.simulators.field_solution import Solution
+from pipelines.simulators.field_tank_top import TANK_TOP
 from pipelines.simulators.field_world import World
 
 UTC_TIME = pl.Datetime("us", "UTC")
@@ -28,12 +30,12 @@ COLUMNS = {
     "flow_undisturbed, flow_coded (rates: what flowed, would have flowed with no event, with the booked events alone), "
     "deferment = max(0, potential − production), metered (rate that EC holds after corrections), hours, on_cut. "
     "Oil of flowstations, gas of plants; flaredGas of all: production is the flare, target its ceiling.",
-    "event_share_day": "event_id (`ec:<n>`, `constraint:<element>`; rows without any effect left out), reason_code, "
-    "facility_id (counted at), network, "
-    "cause_node_id, production_date; volume (exact Shapley share), volume_if_alone, gain_if_fixed (bbl, scf), is_coded.",
+    "event_share_day": "event_id (`ec:<n>`, `constraint:<element>`, `tanktop:<terminal>:<day>`; rows without any effect left "
+    "out), reason_code, facility_id (counted at), network, cause_node_id, production_date; volume (exact Shapley share), "
+    "volume_if_alone, gain_if_fixed (bbl, scf), is_coded (booked in Energy Components).",
     "uncoded_day": "facility_id, network, production_date, volume: loss that nobody booked (bbl, scf). Shares of "
     "event_share_day + uncoded_day = deferment volume at every cut facility and day.",
-    "event": "number, facility_id, object_code, target (source, node, edge, group), element, gas_element, started_at_utc, "
+    "event": "number (a tank-top day has one too, but no row in Energy Components), facility_id, object_code, target (source, node, edge, group), element, gas_element, started_at_utc, "
     "ended_at_utc (null: open), hours (in closed days), reason_code, equipment, deferment_type, parent, entry (rate, volume, "
     "split, none), oil_loss_bbl, gas_loss_scf: booked loss over the closed days.",
     "gas_balance_day": "plant_id, production_date and volumes in scf: produced = station_fuel + station_flare + "
@@ -170,7 +172,7 @@ def _shares(world: World) -> pl.DataFrame:
             event = events[share.number]
             rows.append(
                 (
-                    f"ec:{event.number}",
+                    _event_id(world, event),
                     event.reason,
                     component.members[share.member],
                     component.networks[share.member],
@@ -179,7 +181,7 @@ def _shares(world: World) -> pl.DataFrame:
                     share.volume,
                     share.alone,
                     share.gain,
-                    True,
+                    event.deferment_type != TANK_TOP,
                 )
             )
         for member in range(len(component.members)):
@@ -209,6 +211,12 @@ def _shares(world: World) -> pl.DataFrame:
     schema |= {"production_date": pl.Date, "volume": pl.Float64, "volume_if_alone": pl.Float64}
     schema |= {"gain_if_fixed": pl.Float64, "is_coded": pl.Boolean}
     return pl.DataFrame(rows, schema=schema, orient="row").sort("production_date", "event_id", "facility_id", "network")
+
+
+def _event_id(world: World, event: Event) -> str:
+    if event.deferment_type == TANK_TOP:
+        return f"tanktop:{event.facility_id}:{world.calendar.labels[event.first_day]}"
+    return f"ec:{event.number}"
 
 
 def _saturated(world: World, component: str, network: str, facility_id: str, day: int) -> str:

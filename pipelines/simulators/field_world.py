@@ -16,6 +16,7 @@ from pipelines.simulators.field_oil import oil_component, station_potentials
 from pipelines.simulators.field_reference import Reference
 from pipelines.simulators.field_script import numbered, scripted
 from pipelines.simulators.field_solution import Solution, solve_component
+from pipelines.simulators.field_tank_top import full_day, tank_tops
 from pipelines.simulators.field_terminals import TerminalHistory, terminal_history
 from pipelines.simulators.field_wells import StationWells, station_wells
 
@@ -51,15 +52,18 @@ def simulate(reference: Reference, calendar: Calendar, seed: int, progress: Prog
     quiet_from = float(calendar.bounds[calendar.closed - 1])
     draft = Draft(reference, calendar, oil_networks, gas_networks, seed, [], quiet_from)
     script = scripted(draft)
-    for draw in (plant_events, oil_events, machine_trips, double_bookings):
+    for draw in (plant_events, oil_events, machine_trips, double_bookings, tank_tops):
         draw(draft)
     events = numbered(draft.drawn, script)
     progress(f"{len(events)} events drawn over {calendar.closed} days")
     oil_solved = [solve_component(c, "oil", events, calendar) for c in oil_networks.values()]
     gas_solved = [solve_component(c, "gas", events, calendar) for c in gas_networks.values()]
     progress("oil and gas networks solved")
-    balance = settle(reference, calendar, seed, potentials, oil_solved, gas_solved)
-    terminals = [terminal_history(reference, calendar, seed, t, balance.oil) for t in reference.terminals]
+    full = {t.facility_id: full_day(events, t.facility_id) for t in reference.terminals}
+    balance = settle(reference, calendar, seed, potentials, oil_solved, gas_solved, full)
+    terminals = [
+        terminal_history(reference, calendar, seed, t, balance.oil, full[t.facility_id]) for t in reference.terminals
+    ]
     wells = station_wells(reference, calendar, seed, events, balance)
     biases = meter_biases(reference, calendar, seed)
     streams = stream_days(reference, calendar, seed, balance, terminals, biases)

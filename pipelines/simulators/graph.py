@@ -141,6 +141,11 @@ class Graph(System):
             ]
         return reply
 
+    def renew_quota(self) -> None:
+        """Begin a new window, as if a minute had passed."""
+        with self._lock:
+            self._window = (time.monotonic(), 0)
+
     def _spend(self, request: Request) -> tuple[int, int]:
         """Units that remain after this request (negative: throttled) and seconds to the next window."""
         cost = 2 if "/items" in request.path and "token=" not in request.target else 1

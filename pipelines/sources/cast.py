@@ -7,7 +7,6 @@ Oracle has it. Nothing is converted to other units here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from math import isfinite, isnan
@@ -53,28 +52,6 @@ def dtype_of(column: ColumnMapping) -> pl.DataType:
 def schema_of(columns: Sequence[ColumnMapping]) -> pl.Schema:
     """Canonical names and dtypes in the mapping's order."""
     return pl.Schema([(column.canonical, dtype_of(column)) for column in columns])
-
-
-def typed_by(columns: Sequence[ColumnMapping], dtypes: Mapping[str, pl.DataType]) -> tuple[ColumnMapping, ...]:
-    """The columns with a type wherever the mapping states none and `dtypes` (a catalogue's schema) has the column."""
-    return tuple(
-        replace(column, type=_kind_of(dtypes[column.canonical]))
-        if column.type is None and column.canonical in dtypes
-        else column
-        for column in columns
-    )
-
-
-def _kind_of(dtype: pl.DataType) -> FieldType:
-    if isinstance(dtype, pl.Datetime):
-        return "datetime"
-    if dtype == pl.Date:
-        return "date"
-    if dtype == pl.Boolean:
-        return "bool"
-    if dtype.is_integer():
-        return "int"
-    return "float" if dtype.is_float() else "text"
 
 
 def cast_to_canonical(
@@ -198,7 +175,20 @@ def _whole(values: pl.Series | list[Any], kind: FieldType, dtype: pl.DataType, z
         return _instants(series.cast(pl.Datetime("us", given.time_zone)), given.time_zone, kind, dtype, zone)
     if kind == "date" and given == pl.String:
         days = series.str.to_date("%Y-%m-%d", strict=False)
-        return days if days.null_count() == series.null_count() else None
+        if days.null_count() == series.null_count():
+            return days
+    if kind in ("date", "datetime") and given == pl.String:
+        return _iso_instants(series, kind, dtype, zone)
+    return None
+
+
+def _iso_instants(series: pl.Series, kind: FieldType, dtype: pl.DataType, zone: ZoneInfo) -> pl.Series | None:
+    """ISO texts that all end in Z, or all have no offset; None for any other mix."""
+    for form, given in (("%Y-%m-%dT%H:%M:%S%.fZ", "UTC"), ("%Y-%m-%dT%H:%M:%S%.f", None)):
+        parsed = series.str.to_datetime(form, time_unit="us", strict=False)
+        if parsed.null_count() == series.null_count():
+            placed = parsed if given is None else parsed.dt.replace_time_zone(given)
+            return _instants(placed, given, kind, dtype, zone)
     return None
 
 

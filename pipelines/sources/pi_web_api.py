@@ -140,6 +140,29 @@ class PiClient:
             warnings=tuple(f"{asking}: tag {name} not read: {tally.failed[name]}" for name in missing),
         )
 
+    def first_recorded(self, tags: Mapping[str, int]) -> datetime | None:
+        """The instant (UTC) of the earliest value that any of the tags has; None when none has one.
+
+        System states do not count, unless an archive begins with nothing else.
+        """
+        asking = Asking(SOURCE, "first recorded value")
+        tally = Tally()
+        known = self._resolve(asking, tags, tally)
+        stop = threading.Event()
+        samples: list[Sample] = []
+        for run in self._runs(known, MOST_POINTS):
+            samples += self._reader.first(asking, run, tally, stop)
+        frame = self._frame(asking, [(Tag(0, "", ""), [each for each in samples if each.Timestamp is not None])])
+        measured = frame.filter(pl.col("value").is_not_null())
+        first = (frame if measured.is_empty() else measured)["observed_at_utc"].min()
+        return first if isinstance(first, datetime) else None
+
+    def _runs(self, tags: Sequence[Tag], most: int) -> list[list[Tag]]:
+        """Tags in batches of at most `most` whose WebIds fit into one URL."""
+        queries = [f"&webId={tag.web_id}" for tag in tags]
+        room = LONGEST_URL - len(self._config.base_url) - _HEAD_ROOM
+        return [[tags[position] for position in run] for run in batches(queries, room, most)]
+
     def _resolve(self, asking: Asking, tags: Mapping[str, int], tally: Tally) -> list[Tag]:
         points = self._directory.find(asking, tags)
         for name in tags:
@@ -176,9 +199,7 @@ class PiClient:
         in_flight = max(1, self._config.max_in_flight)
         # Few large calls, yet no idle connection while others work.
         most = min(MOST_POINTS, max(20, -(-len(tags) // in_flight)))
-        queries = [f"&webId={tag.web_id}" for tag in tags]
-        room = LONGEST_URL - len(self._config.base_url) - _HEAD_ROOM
-        runs = [[tags[position] for position in run] for run in batches(queries, room, most)]
+        runs = self._runs(tags, most)
         stop = threading.Event()
         with ThreadPoolExecutor(min(in_flight, len(runs)), thread_name_prefix="pi") as pool:
             futures: list[Future[list[pl.DataFrame]]] = [

@@ -92,26 +92,20 @@ def recorded_frame(streams: Iterable[tuple[int, Sequence[Sample]]]) -> pl.DataFr
 
 
 def _values(samples: list[Sample]) -> tuple[pl.Series, pl.Series, pl.Series | None]:
+    """Values, state codes, and which samples are faulty (None: none of them)."""
     raw = [sample.Value for sample in samples]
-    faults = [sample.Errors is not None and len(sample.Errors) > 0 for sample in samples]
-    has_faults = any(faults)
-    if not has_faults and all(value.__class__ is float for value in raw):
-        return (
-            pl.Series("value", raw, dtype=pl.Float64).fill_nan(None),
-            pl.repeat(None, len(raw), dtype=pl.Int16, eager=True).alias("state_code"),
-            None,
-        )
-    values: list[float | None] = []
-    codes: list[int | None] = []
-    for value, fault in zip(raw, faults, strict=True):
-        number, code = _one(value)
-        values.append(None if fault else number)
-        codes.append(code)
-    return (
-        pl.Series("value", values, dtype=pl.Float64).fill_nan(None),
-        pl.Series("state_code", codes, dtype=pl.Int64).cast(pl.Int16, strict=False),
-        pl.Series("faulty", faults, dtype=pl.Boolean) if has_faults else None,
-    )
+    values: list[float | None] = [value if value.__class__ is float else None for value in raw]
+    codes: list[int | None] = [None] * len(raw)
+    # Few samples are no plain number: those are looked at one by one.
+    for position in [place for place, value in enumerate(raw) if value.__class__ is not float]:
+        values[position], codes[position] = _one(raw[position])
+    errors = [sample.Errors for sample in samples]
+    numbers = pl.Series("value", values, dtype=pl.Float64).fill_nan(None)
+    states = pl.Series("state_code", codes, dtype=pl.Int64).cast(pl.Int16, strict=False)
+    if not any(errors):
+        return numbers, states, None
+    faulty = pl.Series("faulty", [bool(each) for each in errors], dtype=pl.Boolean)
+    return numbers.set(faulty, None), states, faulty
 
 
 def _one(value: float | State | str | bool | None) -> tuple[float | None, int | None]:

@@ -31,6 +31,10 @@ _TOO_MANY = re.compile(r"maxCount.*?maximum allowed \(?(\d+)\)?", re.IGNORECASE 
 # Refusals that may be about one stream of the batch, or about the length of the URL.
 _DIVISIBLE = (400, 403, 404, 409, 413, 414)
 _NO_DATA = 248
+# Before any archive: PI's own zero is 1970.
+_BEGINNING = "1970-01-01T00:00:00Z"
+# An archive begins with states such as Pt Created; the first measured value comes within a few samples.
+_FIRST_SAMPLES = 10
 
 _ITEM = "Timestamp;{0}Value;{0}Good;{0}Questionable;{0}Errors"
 _SET_FIELDS = quote("Items.WebId;Items.Name;Items.Items." + _ITEM.format("Items.Items."), safe=".;")
@@ -169,6 +173,40 @@ class StreamReader:
                         found += _usable(tag, samples)
                 return found
         return [pair for tag in tags for pair in self._at_or_before_alone(asking, tag, query, tally, stop)]
+
+    def first(self, asking: Asking, tags: Sequence[Tag], tally: Tally, stop: threading.Event) -> list[Sample]:
+        """The first samples of each tag's archive, a few of each, so that one of them is a measured value."""
+        if len(tags) > 1:
+            count = min(self._max_count, _FIRST_SAMPLES * len(tags))
+            url = (
+                f"{self._base}/streamsets/recorded?startTime={_BEGINNING}&endTime=*&boundaryType=Inside"
+                f"&maxCount={count}&webIdType=IDOnly&selectedFields={_SET_FIELDS}"
+                + "".join(f"&webId={tag.web_id}" for tag in tags)
+            )
+            words = f"the first values of {len(tags)} tags, {tags[0].name} first"
+            try:
+                streams = self._ask(asking, url, words, _sets, tally, stop).Items or []
+            except SourceBroken as error:
+                if error.status not in _DIVISIBLE:
+                    raise
+                half = len(tags) // 2
+                return self.first(asking, tags[:half], tally, stop) + self.first(asking, tags[half:], tally, stop)
+            # Where maxCount is a total, the first streams may have used it up.
+            silent = {stream.WebId for stream in streams if not stream.Items}
+            alone = [tag for tag in tags if tag.web_id in silent]
+            found = [sample for stream in streams for sample in stream.Items]
+            return found + [sample for tag in alone for sample in self.first(asking, [tag], tally, stop)]
+        url = (
+            f"{self._base}/streams/{tags[0].web_id}/recorded?startTime={_BEGINNING}&endTime=*&boundaryType=Inside"
+            f"&maxCount={_FIRST_SAMPLES}&selectedFields={_FIELDS}"
+        )
+        try:
+            return self._ask(asking, url, f"the first values of {tags[0].name}", _samples, tally, stop).Items or []
+        except SourceBroken as error:
+            if error.status not in _DIVISIBLE:
+                raise
+            tally.fail(tags[0], str(error))
+            return []
 
     def _at_or_before_alone(
         self, asking: Asking, tag: Tag, query: str, tally: Tally, stop: threading.Event

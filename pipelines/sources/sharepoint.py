@@ -13,9 +13,8 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
 import msgspec
-import polars as pl
 
-from pipelines.sources.cast import cast_to_canonical, typed_by
+from pipelines.sources.cast import cast_to_canonical
 from pipelines.sources.config import SharePointConfig
 from pipelines.sources.errors import Asking, SourceBroken, SourceNotReady, SourceUnavailable
 from pipelines.sources.extract import Extract, OnProgress, Progress, no_progress
@@ -95,12 +94,11 @@ class GraphClient:
         self._http.close()
         self._token_http.close()
 
-    def read(self, mapping: ListMapping | WorkbookMapping, dtypes: Mapping[str, pl.DataType] | None = None) -> Extract:
-        """The dataset that a site's mapping describes; `dtypes` (a catalogue's) count where the mapping has no type."""
-        columns = typed_by(mapping.columns, dtypes or {})
+    def read(self, mapping: ListMapping | WorkbookMapping) -> Extract:
+        """The dataset that a site's mapping describes."""
         if isinstance(mapping, ListMapping):
-            return self.list_items(mapping.name, columns, dataset=mapping.dataset)
-        return self.workbook(mapping.path, mapping.sheet, mapping.header_row, columns, dataset=mapping.dataset)
+            return self.list_items(mapping.name, mapping.columns, dataset=mapping.dataset)
+        return self.workbook(mapping.path, mapping.sheet, mapping.header_row, mapping.columns, dataset=mapping.dataset)
 
     def list_items(self, list_name: str, columns: Columns, *, dataset: str = "") -> Extract:
         """All items of a list: `item_id` and the mapped columns, one row an item, sorted by item id as a number.

@@ -4,7 +4,7 @@ A dataset that the site does not map is written empty: "none here" is a statemen
 """
 
 from collections.abc import Sequence
-from datetime import date, time
+from datetime import date, time, timedelta
 
 import polars as pl
 
@@ -98,7 +98,9 @@ def _read(
     table = PREFIX + dataset
     if dataset not in ws.datasets:
         return empty(table)
-    extract = client.read(dataset, labels[0], labels[-1])
+    # Events are asked by clock days: the last production day ends within the next one.
+    reach = timedelta(days=1) if dataset == "deferment_event" else timedelta(0)
+    extract = client.read(dataset, labels[0], labels[-1] + reach)
     rejected.append(rejected_rows(dataset, labels[-1], extract.rejected))
     frame = extract.frame
     if dataset == "deferment_event":

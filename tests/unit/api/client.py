@@ -18,6 +18,8 @@ class Api:
     def __init__(self, settings: Settings) -> None:
         self.edge: Edge = create_app(settings)
         self._runner = asyncio.Runner()
+        self._started = asyncio.Event()
+        self._stopping = asyncio.Event()
         self._lifespan: Any = None
         self._http: httpx.AsyncClient | None = None
 
@@ -34,18 +36,43 @@ class Api:
             self._runner.close()
 
     async def _start(self) -> None:
-        self._lifespan = self.edge.app.lifespan()  # type: ignore[attr-defined]
-        await self._lifespan.__aenter__()
+        self._lifespan = asyncio.create_task(self._live())
+        started = asyncio.create_task(self._started.wait())
+        await asyncio.wait([self._lifespan, started], return_when=asyncio.FIRST_COMPLETED)
+        if self._lifespan.done():
+            started.cancel()
+            self._lifespan.result()
         self._http = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.edge, raise_app_exceptions=False),
             base_url="http://api.test",
             headers={"accept": "*/*", "accept-encoding": "identity"},
         )
 
+    async def _live(self) -> None:
+        """The lifespan protocol as a server speaks it: start-up, then shutdown when the client is left."""
+        said = 0
+
+        async def receive() -> Any:
+            nonlocal said
+            said += 1
+            if said == 1:
+                return {"type": "lifespan.startup"}
+            await self._stopping.wait()
+            return {"type": "lifespan.shutdown"}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                self._started.set()
+            elif message["type"].endswith("failed"):
+                raise RuntimeError(message["message"])
+
+        await self.edge({"type": "lifespan", "state": {}}, receive, send)
+
     async def _stop(self) -> None:
         assert self._http is not None
         await self._http.aclose()
-        await self._lifespan.__aexit__(None, None, None)
+        self._stopping.set()
+        await self._lifespan
 
     def request(self, method: str, path: str, headers: Mapping[str, str] | None = None, **more: Any) -> httpx.Response:
         """One request of any method."""

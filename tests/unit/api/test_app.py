@@ -1,6 +1,8 @@
 """The application's life: no release, a new release, a foreign release, a release in flight."""
 
+import shutil
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,36 @@ import pytest
 from api.settings import Settings
 from tests.unit.api.client import Api
 from tests.unit.warehouse.frames import publish_tiny, tiny_release_tables
+from warehouse.pointer import swap_pointer
 from warehouse.release import activate
+
+
+@pytest.fixture(scope="session")
+def published_twice(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """A warehouse with an older and a newer release, built once: 5 days, then 6."""
+    directory = tmp_path_factory.mktemp("twice")
+    return directory, publish_tiny(directory), publish_tiny(directory, days=6)
+
+
+@dataclass(frozen=True)
+class Two:
+    """A copy of it that stands at the older release; `publish` moves it to the newer one."""
+
+    directory: Path
+    first: str
+    second: str
+
+    def publish(self) -> None:
+        swap_pointer(self.directory, self.second)
+
+
+@pytest.fixture
+def two(published_twice: tuple[Path, str, str], tmp_path: Path) -> Two:
+    directory, first, second = published_twice
+    copy = tmp_path / "warehouse"
+    shutil.copytree(directory, copy)
+    swap_pointer(copy, first)
+    return Two(copy, first, second)
 
 
 def settings(warehouse_dir: Path, **more: object) -> Settings:
@@ -16,40 +47,40 @@ def settings(warehouse_dir: Path, **more: object) -> Settings:
     return Settings(warehouse_dir=warehouse_dir, release_poll_seconds=3600.0, **more)  # type: ignore[arg-type]
 
 
-def test_app_without_a_release_then_alive_not_ready_and_503(tmp_path: Path) -> None:
-    with Api(settings(tmp_path)) as api:
+def test_app_without_a_release_then_alive_not_ready_and_503(two: Two) -> None:
+    pointer = (two.directory / "current").read_bytes()
+    (two.directory / "current").unlink()
+    with Api(settings(two.directory)) as api:
         assert api.get("/healthz").status_code == 200
         api.problem("/readyz", 503, "noRelease")
         api.problem("/api/v1/summary", 503, "noRelease")
         api.problem("/api/v1/nowhere", 404, "notFound")
         assert api.get("/api/v1/openapi.json").status_code == 200
-        publish_tiny(tmp_path)
+        (two.directory / "current").write_bytes(pointer)
         assert api.edge.desk.refresh() is True
         assert api.get("/readyz").status_code == 200
         assert api.body("/api/v1/summary")["productionDate"] == "2026-11-21"
 
 
-def test_app_when_a_release_is_published_then_served_without_restart_under_a_new_tag(tmp_path: Path) -> None:
-    first = publish_tiny(tmp_path)
-    with Api(settings(tmp_path)) as api:
+def test_app_when_a_release_is_published_then_served_without_restart_under_a_new_tag(two: Two) -> None:
+    with Api(settings(two.directory)) as api:
         before = api.get("/api/v1/summary")
-        assert before.headers["data-version"] == first
+        assert before.headers["data-version"] == two.first
         assert api.edge.desk.refresh() is False
-        second = publish_tiny(tmp_path, days=6)
-        assert api.get("/api/v1/summary").headers["data-version"] == first
+        two.publish()
+        assert api.get("/api/v1/summary").headers["data-version"] == two.first
         assert api.edge.desk.refresh() is True
         after = api.get("/api/v1/summary", {"if-none-match": before.headers["etag"]})
-        assert (after.status_code, after.headers["data-version"]) == (200, second)
-        old = api.get(f"/api/v1/summary?release={first}")
+        assert (after.status_code, after.headers["data-version"]) == (200, two.second)
+        old = api.get(f"/api/v1/summary?release={two.first}")
         assert old.content == before.content
-        activate(tmp_path, first, by="tester", reason="rollback")
+        activate(two.directory, two.first, by="tester", reason="rollback")
         assert api.edge.desk.refresh() is True
         assert api.get("/api/v1/summary", {"if-none-match": before.headers["etag"]}).status_code == 304
 
 
-def test_app_with_its_follower_then_a_release_is_taken_up_by_itself(tmp_path: Path) -> None:
-    publish_tiny(tmp_path)
-    with Api(Settings(warehouse_dir=tmp_path, release_poll_seconds=0.01)) as api:
+def test_app_with_its_follower_then_a_release_is_taken_up_by_itself(two: Two) -> None:
+    with Api(Settings(warehouse_dir=two.directory, release_poll_seconds=0.01)) as api:
         taken_up = threading.Event()
         real = api.edge.desk.reader.refresh
 
@@ -60,16 +91,15 @@ def test_app_with_its_follower_then_a_release_is_taken_up_by_itself(tmp_path: Pa
             return moved
 
         api.edge.desk.reader.refresh = refresh  # type: ignore[method-assign]
-        second = publish_tiny(tmp_path, days=6)
+        two.publish()
         assert taken_up.wait(60)
         # The release is switched to right after the reader says so; the pointer is the same for both.
-        assert api.edge.desk.reader.release_id == second
+        assert api.edge.desk.reader.release_id == two.second
 
 
-def test_app_when_an_answer_is_being_made_then_it_ends_on_the_old_release(tmp_path: Path) -> None:
-    first = publish_tiny(tmp_path)
-    with Api(settings(tmp_path)) as api:
-        second = publish_tiny(tmp_path, days=6)
+def test_app_when_an_answer_is_being_made_then_it_ends_on_the_old_release(two: Two) -> None:
+    with Api(settings(two.directory)) as api:
+        two.publish()
         desk = api.edge.desk
 
         def switch_amid(view: object) -> str:
@@ -78,28 +108,25 @@ def test_app_when_an_answer_is_being_made_then_it_ends_on_the_old_release(tmp_pa
             return f"{view.facts.release_id} {len(rows)}"  # type: ignore[attr-defined]
 
         body, answered = desk.answer({}, (), switch_amid)
-        assert body == f"{first} 2"
-        assert answered.stamp.release_id == first
-        assert api.get("/api/v1/summary").headers["data-version"] == second
+        assert body == f"{two.first} 2"
+        assert answered.stamp.release_id == two.first
+        assert api.get("/api/v1/summary").headers["data-version"] == two.second
 
 
-def test_app_bound_to_another_operator_then_refuses_the_release_and_says_why(tmp_path: Path) -> None:
-    publish_tiny(tmp_path)
-    with Api(settings(tmp_path, operator="acme")) as api:
+def test_app_bound_to_another_operator_then_refuses_the_release_and_says_why(two: Two) -> None:
+    with Api(settings(two.directory, operator="acme")) as api:
         problem = api.problem("/api/v1/summary", 503, "noRelease")
         assert "acme" in problem["detail"]
 
 
 def test_app_when_a_document_cannot_be_prepared_then_the_release_is_served_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    two: Two, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    publish_tiny(tmp_path)
-
     def fails(*_: object) -> None:
         raise RuntimeError("broken document")
 
     monkeypatch.setattr("api.dependencies.Desk._entry", fails)
-    with Api(settings(tmp_path)) as api:
+    with Api(settings(two.directory)) as api:
         assert api.get("/api/v1/summary").status_code == 200
     assert any(record.message == "answer not prepared" for record in caplog.records)
 

@@ -65,6 +65,7 @@ def test_server_on_a_free_port_then_it_serves_and_stops_on_request(tiny_warehous
     assert code in (0, -signal.SIGTERM), lines
     assert '"route":"/api/v1/assets"' in lines
     assert "Traceback" not in lines
+    assert all(line.startswith('{"time":') for line in lines.splitlines() if line.strip()), lines
 
 
 def test_main_with_faulty_settings_then_two_and_every_fault() -> None:

@@ -269,6 +269,25 @@ def test_cargoes_slip_in_a_quarter_to_a_third_of_liftings(folder: Path) -> None:
     assert truth(folder, "cargo")["cargo_id"].is_unique().all()
 
 
+def test_full_tanks_hold_back_the_stations_behind_the_terminal_without_an_event(folder: Path) -> None:
+    rows = truth(folder, "event_share_day").filter(pl.col("event_id").str.starts_with("tanktop:tm-benfara:"))
+    assert set(rows["facility_id"]) == {"fs-ogidan-1", "fs-ogidan-2", "fs-warike"}
+    assert not rows["is_coded"].any()
+    day = rows["production_date"].unique().item()
+    stocks = truth(folder, "terminal_day").filter(pl.col("facility_id") == "tm-benfara")
+    full = stocks.row(by_predicate=pl.col("production_date") == day, named=True)
+    assert full["closing_bbl"] >= 0.995 * 3_200_000
+    assert stocks["closing_bbl"].max() <= 3_200_000
+    assert stocks["closing_bbl"].min() >= 270_000
+    arrivals = cut_days(folder).filter(
+        (pl.col("production_date") == day) & pl.col("facility_id").is_in(rows["facility_id"].to_list())
+    )
+    assert full["receipts_bbl"] < 0.9 * arrivals["flow_undisturbed"].sum()
+    cargoes = truth(folder, "cargo").filter((pl.col("terminal_id") == "tm-benfara") & (pl.col("lifted_date") > day))
+    assert cargoes.sort("lifted_date")["slip_days"][0] > 0
+    assert not view(folder, "DV_DEFERMENT_EVENT")["COMMENTS"].str.contains("Tanks full").any()
+
+
 def test_rejected_rows_stand_in_the_view_that_the_truth_names(folder: Path) -> None:
     rejected = truth(folder, "rejected_row")
     assert set(rejected["rule"]) == {"unknown stream", "negative volume"}

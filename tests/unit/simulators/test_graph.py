@@ -21,6 +21,7 @@ from pipelines.simulators.server_clock import Clock
 from pipelines.simulators.server_oauth import ClientCredentials
 
 NOW = datetime(2026, 11, 2, tzinfo=UTC)
+OSLO = ZoneInfo("Europe/Oslo")
 SITE = GraphSite(tenant="tenant", host="plant.sharepoint.example")
 SCOPE = "https://graph.microsoft.com/.default"
 FORM = {"grant_type": "client_credentials", "client_id": "id", "client_secret": "secret", "scope": SCOPE}
@@ -56,22 +57,32 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def system(folder: Path) -> Iterator[Graph]:
     clock = Clock(NOW)
     links = DownloadLinks(clock)
     with LocalServer(DownloadHost(links, clock=clock)) as download:
         links.origin = download.url
-        replay = SharePointReplay(folder, zone=ZoneInfo("Europe/Oslo"))
+        replay = SharePointReplay(folder, zone=OSLO)
         yield Graph(replay, SITE, ClientCredentials("id", "secret", SCOPE), links=links, clock=clock)
 
 
+@pytest.fixture(scope="module")
+def server(system: Graph) -> Iterator[LocalServer]:
+    with LocalServer(system) as server:
+        yield server
+
+
 @pytest.fixture
-def client(system: Graph) -> Iterator[httpx.Client]:
-    with LocalServer(system) as server, httpx.Client(base_url=server.url) as client:
+def client(server: LocalServer, system: Graph, folder: Path) -> Iterator[httpx.Client]:
+    system.replay.lists = SharePointReplay(folder, zone=OSLO).lists
+    system.renew_quota()
+    with httpx.Client(base_url=server.url) as client:
         token = client.post("/tenant/oauth2/v2.0/token", data=FORM).json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
         yield client
+    system.units_per_minute = 1200
+    system.clock.set(NOW)
 
 
 def _list_url(name: str = "Business targets") -> str:

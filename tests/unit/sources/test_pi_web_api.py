@@ -136,7 +136,8 @@ class Pi:
         return ok(Items=streams)
 
     def between(self, name: str, query: dict[str, list[str]]) -> list[dict[str, Any]]:
-        start, end = instant(query["startTime"][0]), instant(query["endTime"][0])
+        start = instant(query["startTime"][0])
+        end = instant(query["endTime"][0]) if query["endTime"][0] != "*" else DAY + timedelta(days=99)
         return [
             each for each in self.archive[name] if "Timestamp" not in each or start <= instant(each["Timestamp"]) <= end
         ]
@@ -278,6 +279,17 @@ def test_recorded_when_many_tags_are_asked_then_urls_stay_below_8_kib_and_progre
     assert max(each.rows for each in told) == 230
     assert extract.pages == max(each.pages for each in told)
     assert extract.bytes > 0
+
+
+@pytest.mark.parametrize("reading", ["each", "divided", "total"])
+def test_first_recorded_when_archives_begin_with_states_then_is_the_earliest_measured_value(reading: str) -> None:
+    created = {"Name": "Pt Created", "Value": 253, "IsSystem": True}
+    many = [item(k, 1.0) for k in range(100, 200)]
+    pi = Pi({"A": many, "B": [item(-500, created, Good=False), item(30.5, 1.0)], "C": [], "D": [item(90)]}, reading)
+    with pi.client() as client:
+        assert client.first_recorded({"A": 1, "B": 2, "C": 3, "D": 4, "NO": 5}) == DAY + timedelta(seconds=30.5)
+        assert client.first_recorded({"C": 3}) is None
+        assert client.first_recorded({"NO": 5}) is None
 
 
 # Values

@@ -59,7 +59,9 @@ def loss(event_id: str, rate: float | None, **other: Any) -> dict[str, Any]:
 class Field:
     """An operator in memory: facilities with type, lines, and rates of one day."""
 
-    def __init__(self, *facilities: tuple[str, str], edges: list[tuple[Any, ...]] | None = None, gor: float = 0.0) -> None:
+    def __init__(
+        self, *facilities: tuple[str, str], edges: list[tuple[Any, ...]] | None = None, gor: float = 0.0
+    ) -> None:
         self.facilities = table(
             t.FACILITIES,
             *(

@@ -271,6 +271,9 @@ def test_daily_events_when_the_object_is_unknown_or_time_runs_backwards_then_qua
     assert all('"event_no"' in raw for raw in found.quarantine["raw"])
 
 
+STREAM = {"object_ec_code": "GP_DOM", "object_type": "STREAM", "reason_ec_code": "40"}
+
+
 @pytest.mark.parametrize(
     ("entry", "phase", "expected"),
     [
@@ -284,8 +287,7 @@ def test_daily_events_when_the_object_is_unknown_or_time_runs_backwards_then_qua
         ({"reason_ec_code": "40", "object_ec_code": "FS-LONE"}, "oil", ("node", "fs-lone", None)),
         ({"reason_ec_code": "20", "object_ec_code": "GP-A"}, "gas", ("node", "gp-a", None)),
         ({"object_ec_code": "fs-a~tm-a~oil", "object_type": "EDGE"}, "oil", ("edge", "fs-a~tm-a~oil", "oil")),
-        ({"object_ec_code": "GP_DOM", "object_type": "STREAM", "reason_ec_code": "40"}, "gas", ("edge", "gp-a~market~domesticGas", "domesticGas")),
-    ],
+        (STREAM, "gas", ("edge", "gp-a~market~domesticGas", "domesticGas")),    ],
 )  # fmt: skip
 def test_daily_events_when_choke_and_object_say_so_then_that_is_the_target(
     entry: dict[str, Any], phase: str, expected: tuple[str, str, str | None]

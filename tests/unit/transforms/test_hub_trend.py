@@ -35,11 +35,10 @@ def _row(day: int, production: float | None, **other: Any) -> dict[str, Any]:
 def _frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
     schema = {
         "production_date": pl.Date,
-        **{name: pl.String for name in ("node_level", "node_id", "network", "asset_id", "quality")},
-        **{
-            name: pl.Float64
-            for name in ("day_hours", "production", "production_volume", "potential_volume", "business_target")
-        },
+        **dict.fromkeys(("node_level", "node_id", "network", "asset_id", "quality"), pl.String),
+        **dict.fromkeys(
+            ("day_hours", "production", "production_volume", "potential_volume", "business_target"), pl.Float64
+        ),
     }
     return pl.DataFrame(rows, schema=schema, orient="row")
 

@@ -14,7 +14,7 @@ from pipelines.transforms.network import UNLIMITED, Edge, Graph, Meter, Node, So
 from pipelines.transforms.network_cut import verify_cut
 from pipelines.transforms.network_flow import max_flow_capacity
 
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 PROOF = settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 limits = st.one_of(st.none(), st.integers(0, 60)).map(lambda c: UNLIMITED if c is None else float(c))

@@ -117,7 +117,12 @@ def test_parent_rows_when_a_child_has_no_potential_yet_then_its_production_count
 
 def test_parent_rows_when_no_facility_counts_then_zeros_not_applicable() -> None:
     row = parents(facility("f1", 10.0, 8.0, counts_in_roll_up=False, quality="notApplicable"))["hub-a", "oil"]
-    assert (row["production"], row["deferment"], row["max_capacity"], row["quality"]) == (0.0, 0.0, 0.0, "notApplicable")
+    assert (row["production"], row["deferment"], row["max_capacity"], row["quality"]) == (
+        0.0,
+        0.0,
+        0.0,
+        "notApplicable",
+    )
 
 
 def test_parent_rows_when_gas_is_flared_then_gap_sums_and_deferment_is_zero() -> None:

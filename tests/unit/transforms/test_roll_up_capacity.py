@@ -36,7 +36,9 @@ def _capacities(values: dict[tuple[str, str], float], valid_from: date = START) 
     ]
 
 
-def _solve(capacities: list[dict[str, Any]], line_until: date | None = None) -> dict[tuple[date, str, str], float | None]:
+def _solve(
+    capacities: list[dict[str, Any]], line_until: date | None = None
+) -> dict[tuple[date, str, str], float | None]:
     """Three stations behind one trunk line of 150 and, until `line_until`, 170 after it."""
     stations = ("f1", "f2", "f3")
     facilities = [_facility(f, "flowstation", "hub-a") for f in stations] + [_facility("tm", "terminal", None)]

@@ -137,6 +137,17 @@ def test_prune_when_policy_keeps_month_ends_then_last_of_each_month_stays(wareho
     assert [release_id[:8] for release_id in release_ids(warehouse)[:2]] == ["20260130", "20260228"]
 
 
+def test_prune_when_a_writer_was_killed_then_its_half_written_file_goes_once_it_is_old(warehouse: Path) -> None:
+    litter = [warehouse / ".current.4711-0badcafe", warehouse / ".status.json.4711-0badcafe"]
+    for path in litter:
+        path.touch()
+    now = datetime.now(UTC)
+    prune(warehouse, now=now)
+    assert all(path.exists() for path in litter)
+    prune(warehouse, now=now + timedelta(hours=2))
+    assert not any(path.exists() for path in litter)
+
+
 def test_manifest_when_any_byte_flips_then_refused_or_says_the_same(warehouse: Path) -> None:
     directory = release_path(warehouse).parent
     path = directory / "manifest.json"
