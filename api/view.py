@@ -65,14 +65,15 @@ class View:
         self, levels: Sequence[str], ids: Sequence[str] = (), first: date | None = None
     ) -> list[dict[str, Any]]:
         """Rows of node, network and day from `first` (default: the production day) to the production day."""
-        return self.query(
-            "node_production",
-            first_date=first or self.production_date,
-            last_date=self.production_date,
-            node_levels=list(levels),
-            node_ids=list(ids),
-            target_version=self.target_version,
-        )
+        scope = {
+            "first_date": first or self.production_date,
+            "last_date": self.production_date,
+            "node_levels": list(levels),
+            "node_ids": list(ids),
+        }
+        if self.target_version is None:
+            return self.query("node_production", **scope)
+        return self.query("node_production_retargeted", **scope, target_version=self.target_version)
 
     def network_rate_units(self) -> NetworkRateUnits:
         """`uom` of a body of rates."""

@@ -35,9 +35,10 @@ COLUMNS = {
     "volume_if_alone, gain_if_fixed (bbl, scf), is_coded (booked in Energy Components).",
     "uncoded_day": "facility_id, network, production_date, volume: loss that nobody booked (bbl, scf). Shares of "
     "event_share_day + uncoded_day = deferment volume at every cut facility and day.",
-    "event": "number (a tank-top day has one too, but no row in Energy Components), facility_id, object_code, target (source, node, edge, group), element, gas_element, started_at_utc, "
-    "ended_at_utc (null: open), hours (in closed days), reason_code, equipment, deferment_type, parent, entry (rate, volume, "
-    "split, none), oil_loss_bbl, gas_loss_scf: booked loss over the closed days.",
+    "event": "number (a tank-top day has one too, but no row in Energy Components), facility_id, object_code, target "
+    "(source, node, edge, group), element, gas_element, started_at_utc, ended_at_utc (null: open), hours (in closed days), "
+    "reason_code, equipment, deferment_type, parent, entry (rate, volume, split, none), oil_loss_bbl, gas_loss_scf: booked "
+    "loss over the closed days.",
     "gas_balance_day": "plant_id, production_date and volumes in scf: produced = station_fuel + station_flare + "
     "compressor_flare + received; received + external = sales + shrinkage + plant_fuel + plant_flare. Flares here are "
     "without pilots, which burn fuel gas.",
