@@ -4,6 +4,7 @@ A day is complete for a network when facilities with at least half of the scope'
 parent; volumes are sums over the present facilities of the complete days, so drivers and residual close by construction.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -63,7 +64,8 @@ def coverage(present: Sequence[Row], applicable: Sequence[Row]) -> float:
 def total(values: Iterable[float | None]) -> float | None:
     """Sum of what is known; null when nothing is."""
     known = [value for value in values if value is not None]
-    return sum(known) if known else None
+    # Thousands of shares are added over a window: fsum keeps closure at the last bit of what is stored.
+    return math.fsum(known) if known else None
 
 
 @dataclass
@@ -72,7 +74,7 @@ class Contribution:
 
     event_id: str
     newest: Row
-    volume: float = 0.0
+    volumes: list[float] = field(default_factory=list)
     volume_if_alone: float | None = None
     gain_if_fixed: float | None = None
     by_facility: dict[str, float] = field(default_factory=dict)
@@ -82,7 +84,7 @@ class Contribution:
     def add(self, row: Row) -> None:
         """Adds one stored share. Rows come in order of days."""
         self.newest = row
-        self.volume += row["volume"]
+        self.volumes.append(row["volume"])
         self.volume_if_alone = total((self.volume_if_alone, row["volume_if_alone"]))
         self.gain_if_fixed = total((self.gain_if_fixed, row["gain_if_fixed"]))
         facility = row["facility_id"]
@@ -94,6 +96,11 @@ class Contribution:
             self.hours_by_day[day] = max(self.hours_by_day.get(day, 0.0), row["hours"])
 
     @property
+    def volume(self) -> float:
+        """Share of the deferment."""
+        return math.fsum(self.volumes)
+
+    @property
     def hours(self) -> float | None:
         """Overlap of event and window; null when not stated."""
         return sum(self.hours_by_day.values()) if self.hours_by_day else None
@@ -102,16 +109,16 @@ class Contribution:
 def contributions(rows: Iterable[Row], scope: Scope) -> tuple[list[Contribution], float | None]:
     """Events by volume, then id, and the residual volume (null when the deferment is not known)."""
     events: dict[str, Contribution] = {}
-    residual = 0.0
+    residual: list[float] = []
     for row in rows:
         if (row["production_date"], row["facility_id"]) not in scope.present:
             continue
         if row["event_id"] == UNATTRIBUTED:
-            residual += row["volume"]
+            residual.append(row["volume"])
             continue
         found = events.get(row["event_id"])
         if found is None:
             found = events[row["event_id"]] = Contribution(row["event_id"], row)
         found.add(row)
     ranked = sorted(events.values(), key=lambda event: (-event.volume, event.event_id))
-    return ranked, None if scope.levels["deferment_volume"] is None else residual
+    return ranked, None if scope.levels["deferment_volume"] is None else math.fsum(residual)

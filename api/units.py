@@ -1,7 +1,7 @@
 """The one conversion table of the API: base units as stored, display units on request, and how numbers are rounded.
 
-Numbers leave with 15 significant digits: what float64 holds for certain. That removes the noise of the last bit
-(21700.000000000004) and moves no sum by more than 1e-14 of itself, so closure holds far within 1e-6.
+Numbers leave as computed, but for noise in the 17th significant digit (21700.000000000004): at most one unit in the last
+place of float64, so that sums of a body close as they do in the release.
 """
 
 import math
@@ -14,22 +14,23 @@ Quantity = Literal["oilRate", "gasRate", "oilVolume", "gasVolume", "terminalVolu
 NETWORKS = ("oil", "domesticGas", "exportGas", "flaredGas")
 PRODUCTION_NETWORKS = ("oil", "domesticGas", "exportGas")
 
-# quantity: (base unit, display unit, factor from base to display)
+# quantity: (base unit, display unit, base units in one display unit). Dividing by a whole number rounds once: 21700 bbl is
+# 21.7 kbbl, where a factor of 0.001 would give 21.700000000000003.
 TABLE: dict[Quantity, tuple[str, str, float]] = {
-    "oilRate": ("bbl/d", "kbbl/d", 1e-3),
-    "gasRate": ("scf/d", "MMscf/d", 1e-6),
-    "oilVolume": ("bbl", "kbbl", 1e-3),
-    "gasVolume": ("scf", "MMscf", 1e-6),
-    "terminalVolume": ("bbl", "MMbbl", 1e-6),
+    "oilRate": ("bbl/d", "kbbl/d", 1e3),
+    "gasRate": ("scf/d", "MMscf/d", 1e6),
+    "oilVolume": ("bbl", "kbbl", 1e3),
+    "gasVolume": ("scf", "MMscf", 1e6),
+    "terminalVolume": ("bbl", "MMbbl", 1e6),
     "time": ("d", "d", 1.0),
 }
 
 
 def rounded(value: float | None) -> float | None:
-    """The number with 15 significant digits; null for null, and for what is no finite number."""
+    """The number with 16 significant digits; null for null, and for what is no finite number."""
     if value is None or not math.isfinite(value):
         return None
-    return float(f"{value:.15g}")
+    return float(f"{value:.16g}")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Converter:
     def convert(self, value: float | None, quantity: Quantity) -> float | None:
         """The number in the unit asked for, rounded; null for null."""
         if value is not None and self.units == "display":
-            value = value * TABLE[quantity][2]
+            value = value / TABLE[quantity][2]
         return rounded(value)
 
     def rate(self, value: float | None, network: str) -> float | None:

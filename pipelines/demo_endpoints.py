@@ -55,7 +55,7 @@ def _performance(body: Any) -> str:
 
 
 def _ready(body: Any) -> str:
-    return str(body.get("release") or body.get("releaseId") or "ready")
+    return str(body.get("dataVersion") or body.get("status") or "ready")
 
 
 def _openapi(body: Any) -> str:

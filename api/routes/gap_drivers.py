@@ -1,5 +1,6 @@
 """GET /api/v1/gap-drivers: ranked contributors to deferment, closing with `other` and `unattributed`."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,8 @@ from api.units import PRODUCTION_NETWORKS, rounded
 from api.view import View
 
 PATH = "/api/v1/gap-drivers"
+# Volume, in bbl or scf, below which nothing was deferred: the precision to which drivers close.
+NOTHING = 1e-6
 WINDOWS = {"1d": 1, "7d": 7, "30d": 30, "90d": 90}
 PARAMETERS = (
     ASSET_ID,
@@ -129,10 +132,10 @@ class _Network:
     def struct(self, events: Mapping[str, Row]) -> NetworkDrivers:
         """The network's part of the body."""
         total = self.scope.levels["deferment_volume"]
-        all_drivers = sum(event.volume for event in self.events)
+        all_drivers = math.fsum(volume for event in self.events for volume in event.volumes)
         listed = {event.event_id for event in self.listed}
         others = [event.volume for event in self.events if event.event_id not in listed]
-        error = None if total is None or self.residual is None else total - all_drivers - self.residual
+        error = None if total is None or self.residual is None else math.fsum((total, -all_drivers, -self.residual))
         return NetworkDrivers(
             reference=Reference(
                 hours=self.scope.hours,
@@ -148,9 +151,9 @@ class _Network:
                 for rank, event in enumerate(self.listed, start=1)
             ],
             other=OtherDrivers(
-                count=len(others), volume=self.known(sum(others)), share=rounded(ratio(sum(others), total))
+                count=len(others), volume=self.known(math.fsum(others)), share=share(math.fsum(others), total)
             ),
-            unattributed=Unattributed(volume=self.volume(self.residual), share=rounded(ratio(self.residual, total))),
+            unattributed=Unattributed(volume=self.volume(self.residual), share=share(self.residual, total)),
             closure=Closure(sum_of_drivers=self.known(all_drivers), total=self.volume(total), error=self.volume(error)),
         )
 
@@ -182,13 +185,20 @@ class _Network:
             volume=self.known(event.volume),
             volume_if_alone=self.volume(event.volume_if_alone),
             gain_if_fixed=self.volume(event.gain_if_fixed),
-            share=rounded(ratio(event.volume, total)),
+            share=share(event.volume, total),
             hours=rounded(event.hours),
             open=is_open,
             recoverable=is_open and (event.gain_if_fixed or 0.0) > 0,
             confidence=rounded(newest["confidence"]),
             evidence=(read.get("evidence") or "").split(),
         )
+
+
+def share(volume: float | None, total: float | None) -> float | None:
+    """Share of the deferment; null when nothing was deferred, which float64 may write as a residue of some 1e-12."""
+    if total is None or abs(total) < NOTHING:
+        return None
+    return rounded(ratio(volume, total))
 
 
 def _places(view: View) -> dict[str, Place]:

@@ -23,12 +23,13 @@ SAME = 1e-11
 class _Joined:
     """The whole network in feed units, with one arc for each meter."""
 
-    def __init__(self, graph: Graph, index: Mapping[tuple[str, str], int], capacities: Array, part: Array) -> None:
+    def __init__(self, graph: Graph, index: Mapping[tuple[str, str], int], capacities: Array) -> None:
         scale = downstream_yields(graph)
         own = {m.facility_id: f for f, m in enumerate(graph.meters) if not m.edge_ids}
         outlets = {edge_id: f for f, m in enumerate(graph.meters) for edge_id in m.edge_ids}
         self.net = FlowNet(2)
-        self.part = part
+        # Set once the maximum is known: what is below it is no flow.
+        self.rounding = 0.0
         self.limits: list[tuple[int, float]] = []
         self.meter_arcs = [0] * len(graph.meters)
         place = {n.node_id: (self.net.add_node(), self.net.add_node()) for n in graph.nodes}
@@ -62,7 +63,7 @@ class _Joined:
             net.set_arc(arc, float(amount))
         kept = net.maximise(START, END)
         lacking = float(lower.sum()) - kept
-        if lacking > SAME * max(1e-300, float(lower.sum())):
+        if lacking > self.rounding:
             return lacking, kept
         for f, arc in enumerate(self.meter_arcs):
             # Never below its bound again: nothing to send back through the meter.
@@ -84,11 +85,11 @@ def fairest_maximum(
     part = np.array([yields[m.facility_id] if m.edge_ids else 1.0 for m in graph.meters])
     if part.min() != part.max():
         return None
-    joined = _Joined(graph, index, capacities, part)
+    joined = _Joined(graph, index, capacities)
     upper = bounds / part
     share = potentials / part
     _, most = joined.most(np.zeros_like(upper), upper)
-    rounding = SAME * max(most, 1e-300)
+    rounding = joined.rounding = SAME * max(most, 1e-300)
     if most - float((filled / part).sum()) <= rounding:
         return None
     flows = np.zeros_like(upper)

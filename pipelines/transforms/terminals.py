@@ -2,7 +2,7 @@
 
 Belongs here: core__daily_terminal from gauges, closing stocks, meters and cargoes; out__daily_terminal.
 Not here: gauge readings themselves (readings), forecasts. Volumes in bbl, rates in bbl/d, endurance in d.
-Stock is the gauges' while they are current, Energy Components' closing stock where that is newer or the only one.
+Stock is the gauges', or Energy Components' closing stock where that is newer or the only one.
 """
 
 from __future__ import annotations
@@ -63,9 +63,11 @@ def daily_terminals(
         .join(receipts(frame, production, edges), on=_DAY, how="left")
         .join(liftings(frame, stream_days, streams, stream_factor, cargoes), on=_DAY, how="left")
     )
+    # A closing stock is taken at the end of the day: it is newer than any gauge that last spoke before.
+    gauge_is_newest = pl.col("closing_bbl").is_null() | (pl.col("gauge_at_utc") >= pl.col("to_utc"))
     gauge_is_current = pl.col("gauge_until_utc") >= pl.col("to_utc")
     has_gauge = pl.col("gauge_bbl").is_not_null()
-    use_gauge = has_gauge & (gauge_is_current | pl.col("closing_bbl").is_null())
+    use_gauge = has_gauge & gauge_is_newest
     use_closing = ~use_gauge & pl.col("closing_bbl").is_not_null()
     stock_quality = (
         pl.when(use_gauge & ~gauge_is_current)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from api.routes.gap_drivers import share
 from tests.unit.api.client import Api
 
 PRODUCTION_NETWORKS = ("oil", "domesticGas", "exportGas")
@@ -116,6 +117,12 @@ def test_drivers_where_nothing_counts_then_zeros_and_null_shares(api: Api) -> No
     assert domestic["reference"]["defermentVolume"] == 0
     assert domestic["unattributed"] == {"volume": 0, "share": None}
     assert domestic["other"] == {"count": 0, "volume": 0, "share": None}
+
+
+def test_share_when_the_deferment_is_a_residue_of_arithmetic_then_null() -> None:
+    assert share(1.8e-12, 1.8e-12) is None
+    assert share(None, None) is None
+    assert share(2.0, -4.0) == -0.5
 
 
 def test_drivers_when_filters_have_nothing_in_common_then_refused(api: Api) -> None:

@@ -291,3 +291,22 @@ def test_routing_when_supply_is_in_surplus_then_ties_go_by_edge_id() -> None:
         assert rates["source", "nag-1"] == pytest.approx(80.0)
         assert rates["source", "nag-2"] == pytest.approx(20.0)
         assert rates["node", "gp"] == pytest.approx(90.0)
+
+
+def test_fair_flow_when_one_outlet_must_stand_still_then_the_others_still_share() -> None:
+    """Feed 1 and 2, domestic line 1, export line 2: only (0, 1, 1, 1) carries all 3."""
+    feeds = {"gp-0": 1.0, "gp-1": 2.0}
+    networks = {"domesticGas": 1.0, "exportGas": 2.0}
+    potentials = {"gp-0": {"domesticGas": 1.0, "exportGas": 1.0}, "gp-1": {"domesticGas": 2.0, "exportGas": 1.0}}
+    graph = make_graph(
+        "gas",
+        [Source("src", "src", 3.0)],
+        [Node("src"), *map(Node, feeds), *(Node(n, c, is_sink=True) for n, c in networks.items())],
+        [
+            *(Edge(f"src:{p}", "src", p, c, "domesticGas") for p, c in feeds.items()),
+            *(Edge(f"{p}:{n}", p, n, network=n, on_cut=True) for p in feeds for n in networks),
+        ],
+        [Meter(p, n, potentials[p][n], edge_ids=(f"{p}:{n}",)) for p in feeds for n in networks],
+    )
+    flows = fair_flow(graph).flows
+    assert list(flows.values()) == pytest.approx([0.0, 1.0, 1.0, 1.0], abs=1e-12)

@@ -105,11 +105,18 @@ def oil(facility_id: str, volume: float | None) -> dict[str, Any]:
 CLOSING = {"production_date": DAY, "tank_ec_code": "TM", "closing_volume": 0.7, "water_volume": 0.01}
 
 
-def test_daily_terminals_when_all_gauges_are_current_then_their_sum_at_the_oldest_of_them() -> None:
+def test_daily_terminals_when_there_is_no_closing_stock_then_the_gauges_sum_at_the_oldest_of_them() -> None:
     older = END - timedelta(minutes=20)
-    row = day_of(readings=[gauge(1, 300.0), gauge(2, 250.0, older)], tanks=[CLOSING], production=[oil("tm", 90.0)])
+    row = day_of(readings=[gauge(1, 300.0), gauge(2, 250.0, older)], tanks=[], production=[oil("tm", 90.0)])
     assert (row["gross_stock_bbl"], row["stock_source"], row["measured_at_utc"]) == (550.0, "pi", older)
-    assert (row["water_bbl"], row["quality"]) == (pytest.approx(10.0), "good")
+    assert row["quality"] == "good"
+
+
+def test_daily_terminals_when_a_closing_stock_is_newer_than_the_gauges_then_it_stands() -> None:
+    gauges = [gauge(1, 300.0), gauge(2, 250.0)]
+    row = day_of(readings=gauges, tanks=[CLOSING], production=[oil("tm", 90.0)])
+    assert (row["gross_stock_bbl"], row["stock_source"], row["measured_at_utc"]) == (pytest.approx(700.0), "ec", END)
+    assert row["water_bbl"] == pytest.approx(10.0)
 
 
 def test_daily_terminals_when_a_gauge_is_older_than_it_may_hold_then_the_closing_stock() -> None:
