@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,13 +66,16 @@ class FairSolver:
         self.base: Array = np.minimum(np.array(capacities, dtype=np.float64), BIG)
         self.potentials: Array = np.array([m.potential for m in graph.meters], dtype=np.float64)
         self._own = np.array([self.index[_own_element(m)] for m in graph.meters], dtype=np.intp)
-        sides = Sides(graph)
-        self._separator = Separator(graph, self.index, sides)
-        structure = tree_structure(graph, self.index, sides)
+        structure = _known_structure(graph, self.index)
         self.is_tree = structure is not None
         self._structure = structure if structure is not None else Structure([], [])
         self._flow: Array | None = None
         self._frozen: list[Element | None] | None = None
+
+    @cached_property
+    def _separator(self) -> Separator:
+        # A tree without events never asks it.
+        return Separator(self.graph, self.index, Sides(self.graph))
 
     # --- solving ---------------------------------------------------------------------------------
 
@@ -211,6 +215,29 @@ class FairSolver:
         rights = rows.right_sides(self.base[np.newaxis, :])[0]
         binding = np.flatnonzero(rights < (rows.weights @ bounds) * (1.0 + LEVEL_TOLERANCE))
         return [rows.masks[k] for k in binding]
+
+
+# Structures of the last topologies: from day to day rates change and lines hardly ever do. Only trees,
+# whose rows are complete; rows found by search would make a result depend on what was solved before.
+_structures: dict[object, Structure | None] = {}
+_STRUCTURES_KEPT = 64
+
+
+def _known_structure(graph: Graph, index: Mapping[Element, int]) -> Structure | None:
+    topology = (
+        graph.phase,
+        tuple((s.source_id, s.node_id, s.on_cut) for s in graph.sources),
+        tuple((n.node_id, n.sales_yield, n.is_sink) for n in graph.nodes),
+        tuple((e.edge_id, e.from_id, e.to_id, e.on_cut) for e in graph.edges),
+        tuple((m.key, m.edge_ids) for m in graph.meters),
+    )
+    if topology not in _structures:
+        structure = tree_structure(graph, index, Sides(graph))
+        while len(_structures) >= _STRUCTURES_KEPT:
+            _structures.pop(next(iter(_structures)), None)
+        _structures[topology] = structure
+        return structure
+    return _structures[topology]
 
 
 def fair_flow(graph: Graph, available: Mapping[Element, float] | None = None) -> FairFlow:

@@ -88,7 +88,7 @@ def test_defs_when_loaded_then_every_asset_says_what_its_columns_mean(defs: dg.D
         schema = metadata.get("dagster/column_schema")
         assert (schema is not None) == bool(stage.tables), name
         if schema is not None:
-            assert all(column.description for column in schema.value.columns), name
+            assert all(column.description for column in schema.columns), name
 
 
 def test_stages_when_ordered_then_each_stands_after_what_it_needs() -> None:
@@ -127,7 +127,7 @@ def test_refresh_when_nothing_changed_then_it_succeeds_and_publishes_nothing(
             instance=instance, partition_key=sandbox.workspace.latest_label.isoformat(), raise_on_error=False
         )
         assert result.success
-        checks = {e.asset_check_name: e.passed for e in result.get_asset_check_evaluations()}
+        checks = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
     assert checks and all(checks.values()), checks
     assert "drivers_and_unattributed_close" in checks
     assert release_path(sandbox.workspace.warehouse_dir) == before

@@ -17,6 +17,7 @@ from pipelines.transforms.attribution import DayAttribution, Event, Loss, attrib
 from pipelines.transforms.network import UNLIMITED, Edge, Graph, Meter, Node, Source, make_graph
 from pipelines.transforms.network_fair import FairSolver, fair_flow
 from pipelines.transforms.network_flow import BIG
+from pipelines.transforms.network_rows import Structure
 
 MORNING = datetime(2026, 1, 1, 5, tzinfo=UTC)
 DAY = (MORNING, MORNING + timedelta(hours=24))
@@ -276,7 +277,7 @@ def test_fast_solver_when_lines_form_trees_then_equals_the_general_one(graph: Gr
         return
     general = FairSolver(graph)
     general.is_tree = False
-    general._structure.__init__([], [])  # type: ignore[misc]
+    general._structure = Structure([], [])
     scale = np.random.default_rng(chance.randrange(2**32)).uniform(0.0, 1.2, (6, len(solver.base)))  # type: ignore[attr-defined]
     capacities = np.where(solver.base < BIG, solver.base * scale, BIG)
     assert solver.solve(capacities) == pytest.approx(general.solve(capacities), rel=RELATIVE, abs=1e-9)
