@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
-from typing import TypeVar
 
 import polars as pl
 
@@ -21,7 +20,6 @@ SOURCE = "sharepoint"
 PREFIX = "raw_sharepoint__"
 DATASETS = ("business_target", "capacity_register", "lifting_programme", "tag_register")
 REJECTED = f"{PREFIX}rejected_row"
-Mapped = TypeVar("Mapped", ListMapping, WorkbookMapping)
 
 
 def extract_register(ws: Workspace, _labels: Sequence[date]) -> StageResult:
@@ -50,7 +48,7 @@ def extract_register(ws: Workspace, _labels: Sequence[date]) -> StageResult:
     return StageResult(tables)
 
 
-def _typed(table: str, mapping: Mapped) -> Mapped:
+def _typed(table: str, mapping: ListMapping | WorkbookMapping) -> ListMapping | WorkbookMapping:
     """The mapping with the catalogue's type for every column that states none: a workbook's cells have no declared type."""
     schema = empty(table).schema
     columns = tuple(

@@ -3,16 +3,16 @@
 import importlib
 import pkgutil
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import dagster as dg
 import pytest
 
 import pipelines.defs
+from api.settings import Settings
 from pipelines.stages.registry import STAGES, TERMINAL_STAGES
 from tests.integration.conftest import Loaded
-from warehouse.reader import ReleaseReader
+from tests.unit.api.client import Api
 from warehouse.release import release_path
 from warehouse.status import read_status
 
@@ -160,9 +160,11 @@ def test_refresh_when_a_source_is_dead_then_one_clear_message_and_the_last_relea
         assert "asked" in (message or "") and "came" in (message or "")
         status = read_status(sandbox.workspace.warehouse_dir).sources[source]
         assert status.last_error and "the last release stays served" in status.last_error
-        with ReleaseReader(Path(sandbox.workspace.warehouse_dir)) as reader:
-            reader.refresh()
-            with reader.lease() as release:
-                assert release.release_id == before.parent.name
+        with Api(Settings(warehouse_dir=sandbox.workspace.warehouse_dir)) as api:
+            assert api.get("/readyz").status_code == 200
+            answer = api.get("/api/v1/summary")
+            assert answer.status_code == 200
+            assert answer.json()["dataVersion"] == before.parent.name
+            assert answer.headers["data-freshness"] in ("delayed", "stale")
     finally:
         server.start()

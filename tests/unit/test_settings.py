@@ -63,7 +63,7 @@ def test_load_when_both_ways_to_ec_are_set_then_refuses() -> None:
 
 
 def test_load_when_an_instant_has_no_offset_then_refuses() -> None:
-    with pytest.raises(settings.SettingsError, match="AS_OF.*needs its offset"):
+    with pytest.raises(settings.SettingsError, match=r"AS_OF.*needs its offset"):
         settings.load({"OPERATOR": "sandbox", **EC_REST, "AS_OF": "2013-01-01T00:00:00"})
 
 
