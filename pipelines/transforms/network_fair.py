@@ -192,7 +192,7 @@ class FairSolver:
 
     def through(self, flows: Array) -> Array:
         """flow_t of every element when the meters flow so: a plant and what lies behind it in sales,
-        the rest raw. Routing takes shortest ways, then edges by id."""
+        the rest raw. Where supply exceeds need, a node draws on its lines in the order of their ids."""
         return self._separator.route(flows, self.base)
 
     # --- what can act on what --------------------------------------------------------------------

@@ -72,8 +72,8 @@ class Separator:
         self.arcs.append((arc, element, factor))
         self.arc_names[arc] = element
 
-    def _run(self, flows: Array, capacities: Array) -> float:
-        """Route what can be routed of the flows; the amount missing."""
+    def _prepare(self, flows: Array, capacities: Array) -> float:
+        """Set the arcs to the question; the amount wanted."""
         net = self.net
         for arc, element, factor in self.arcs:
             net.set_arc(arc, float(capacities[element]) / factor)
@@ -87,11 +87,11 @@ class Separator:
             wanted += feed
         for arc in self.sink_arcs:
             net.set_arc(arc, UNLIMITED)
-        return wanted - net.maximise(START, END)
+        return wanted
 
     def violated(self, flows: Array, capacities: Array) -> list[Row]:
         """Rows that the flows break, both of the cut nearest the sources and nearest the sinks."""
-        missing = self._run(flows, capacities)
+        missing = self._prepare(flows, capacities) - self.net.maximise(START, END)
         if missing <= VIOLATION_TOLERANCE * float(flows.sum()):
             return []
         beyond_end = self.net.reaching(END)
@@ -151,8 +151,9 @@ class Separator:
         return rows
 
     def route(self, flows: Array, capacities: Array) -> Array:
-        """Flow of every element, shape (elements,), when the meters flow so."""
-        self._run(flows, capacities)
+        """Flow of every element, shape (elements,), when the meters flow so; ties by edge id."""
+        self._prepare(flows, capacities)
+        self.net.maximise_by_order(START, END)
         through = np.zeros(len(self.index))
         for arc, element, factor in self.arcs:
             through[element] = self.net.flow(arc) * factor

@@ -310,3 +310,31 @@ def test_fair_flow_when_one_outlet_must_stand_still_then_the_others_still_share(
     )
     flows = fair_flow(graph).flows
     assert list(flows.values()) == pytest.approx([0.0, 1.0, 1.0, 1.0], abs=1e-12)
+
+
+def test_through_when_supply_exceeds_need_then_lines_give_in_the_order_of_their_ids() -> None:
+    # Three stations of 40 feed one plant that needs 90 by lines a, b, c: the last line by id is turned down to 10,
+    # although it is as short as the others; a longer way with a lower id still goes first.
+    facilities = [
+        FacilityRow(
+            facility_id="plant",
+            facility_type="gas-plant",
+            potentials={"domesticGas": 90.0},
+            counts_in_roll_up=frozenset({"domesticGas"}),
+        ),
+        FacilityRow(facility_id="a-booster", facility_type="compressor-station"),
+    ]
+    externals = [
+        *(ExternalRow(external_id=name, kind="source", network="domesticGas", rate=40.0) for name in ("a", "b", "c")),
+        ExternalRow(external_id="market", kind="market", network="domesticGas"),
+    ]
+    edges = [
+        EdgeRow(from_id="a", to_id="a-booster", network="domesticGas", stream="rawGas"),
+        EdgeRow(from_id="a-booster", to_id="plant", network="domesticGas", stream="rawGas"),
+        EdgeRow(from_id="b", to_id="plant", network="domesticGas", stream="rawGas"),
+        EdgeRow(from_id="c", to_id="plant", network="domesticGas", stream="rawGas"),
+        EdgeRow(from_id="plant", to_id="market", network="domesticGas", stream="salesGas", on_cut=True),
+    ]
+    solver = FairSolver(build_gas_graph(facilities, externals, edges))
+    through = solver.through(solver.undisturbed())
+    assert [through[solver.index["source", name]] for name in ("a", "b", "c")] == pytest.approx([40.0, 40.0, 10.0])
