@@ -11,7 +11,7 @@ export OPERATOR
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format api dagster simulators notebooks release-path clean
+.PHONY: help install lock demo test test-all lint format api dagster simulators notebooks release-path clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,10 +34,22 @@ $(INSTALLED):
 demo: install ## run everything on this machine: source systems, pipelines, release, API, Dagster; CHECK=1 calls every endpoint and exits
 	@exec $(BIN)/python -m pipelines.demo --operator "$${OPERATOR:-sandbox}" $(if $(filter 1,$(CHECK)),--check)
 
-test: install ## lint-free code assumed: run every test but the heavy proofs
+# What only tests need: other people's clients of the source systems.
+CLIENTS := $(VENV)/.clients-$(shell sha256sum requirements-clients.lock | cut -c1-16)
+$(CLIENTS): $(INSTALLED)
+	@echo "Installing the clients that the tests use …"
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --no-deps --require-hashes -r requirements-clients.lock \
+	  || $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements-clients.lock
+	@touch $@
+
+lock: ## renew the hash-locked requirements
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --extra clients -c requirements.lock pyproject.toml -o requirements-clients.lock
+
+test: $(CLIENTS) ## run every test but the heavy proofs
 	@$(BIN)/python -m pytest
 
-test-all: install ## run every test, heavy proofs too
+test-all: $(CLIENTS) ## run every test, heavy proofs too
 	@$(BIN)/python -m pytest -m "slow or not slow"
 
 lint: install ## Ruff, mypy --strict, import-linter
