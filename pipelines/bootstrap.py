@@ -50,13 +50,15 @@ def _labels(ws: Workspace, settings: Settings) -> list[date]:
 
 def _extract(ws: Workspace, settings: Settings, labels: Sequence[date]) -> date | None:
     """Run the raw stages; gives the first label whose input changed, None when nothing did."""
-    pi_labels = labels if ws.site.is_replay else labels[-settings.pi_days :]
+    # PI of the running day is read as far as it has come; core and out wait until it has closed.
+    running = [] if ws.site.is_replay else [ws.running_label]
+    pi_labels = labels if ws.site.is_replay else [*labels[-settings.pi_days :], *running]
     wanted = {
         "raw_energy_components__daily": labels,
         "raw_energy_components__register": labels[-1:],
         "raw_sharepoint__register": labels[-1:],
         "raw_pi__recorded_value": pi_labels,
-        "raw_pi__tank_gauge": labels,
+        "raw_pi__tank_gauge": [*labels, *running],
     }
     changed: list[date] = []
     for name, span in wanted.items():
@@ -75,8 +77,8 @@ def _to_read(ws: Workspace, stage: Stage, span: Sequence[date]) -> list[date]:
     if not stage.is_partitioned:
         return list(span)
     known = set(ws.lake.labels(stage.tables[0]))
-    # Energy Components is corrected for weeks; PI's newest day may have been read before it was complete.
-    trailing = TRAILING_DAYS if stage.source == "energy_components" else 1
+    # Energy Components is corrected for weeks; PI's newest closed day may have been read while it was open.
+    trailing = TRAILING_DAYS if stage.source == "energy_components" else 2
     recent = set(span[-trailing:])
     missing = [label for label in span if label not in known or label in recent]
     return label_range(missing[0], missing[-1]) if missing else []
@@ -99,7 +101,7 @@ def _compute(ws: Workspace, labels: Sequence[date], changed: date | None) -> Non
     known = set(ws.lake.labels(stages[-1].tables[0]))
     missing = [label for label in labels if label not in known]
     begin = min([label for label in (changed, *missing[:1]) if label is not None], default=None)
-    if begin is None:
+    if begin is None or begin > labels[-1]:
         ws.report("nothing changed: core and out stand")
         return
     todo = [label for label in labels if label >= begin]

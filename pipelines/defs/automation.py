@@ -13,7 +13,8 @@ from pipelines.stages.registry import STAGES, TERMINAL_STAGES
 REFRESH_CURRENT_DAY = dg.define_asset_job(
     "refresh_current_day",
     selection=dg.AssetSelection.assets(*STAGES),
-    description="Reads the latest closed production day from every source and publishes a release if anything changed.",
+    description="Reads the latest closed production day from every source, and the running one from PI; publishes a release "
+    "if anything changed.",
 )
 REFRESH_TRAILING_DAYS = dg.define_asset_job(
     "refresh_trailing_days",
@@ -38,9 +39,12 @@ def _range_request(first_label: str, last_label: str) -> dg.RunRequest:
 
 
 def _latest() -> str:
-    label = workspace().latest_label.isoformat()
-    known = PRODUCTION_DAYS.get_last_partition_key()
-    return min(label, known) if known else label
+    return workspace().latest_label.isoformat()
+
+
+def _running() -> str:
+    """The newest label there is: the running day, or a replay's last."""
+    return PRODUCTION_DAYS.get_last_partition_key() or _latest()
 
 
 def _status() -> dg.DefaultScheduleStatus:
@@ -54,8 +58,8 @@ def _status() -> dg.DefaultScheduleStatus:
     default_status=_status(),
 )
 def current_day(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-    """The latest closed production day, by REFRESH_CRON_ASSET."""
-    yield _range_request(_latest(), _latest())
+    """The latest closed production day and the running one, by REFRESH_CRON_ASSET."""
+    yield _range_request(_latest(), _running())
 
 
 @dg.schedule(
@@ -65,8 +69,8 @@ def current_day(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest
     default_status=_status(),
 )
 def terminals(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-    """Tank gauges of the latest closed production day, by REFRESH_CRON_TERMINAL."""
-    yield _range_request(_latest(), _latest())
+    """Tank gauges of the latest closed production day and the running one, by REFRESH_CRON_TERMINAL."""
+    yield _range_request(_latest(), _running())
 
 
 @dg.schedule(

@@ -66,17 +66,21 @@ def stage_asset(name: str) -> dg.AssetsDefinition:
         code_version="1",
     )
     def materialize(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        labels = (
-            [date.fromisoformat(key) for key in context.partition_keys]
-            if stage.is_partitioned
-            else [workspace().latest_label]
-        )
+        if not stage.is_partitioned:
+            return _run(stage, [workspace().latest_label], context)
+        labels = [date.fromisoformat(key) for key in context.partition_keys]
+        if stage.source != "pi":
+            # Only PI speaks of a day that is still running.
+            labels = [label for label in labels if label <= workspace().latest_label]
         return _run(stage, labels, context)
 
     return materialize
 
 
 def _run(stage: Stage, labels: Sequence[date], context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    if not labels:
+        context.log.info("the production day is still running: computed when it has closed")
+        return dg.MaterializeResult(metadata={"dagster/row_count": 0, "skipped": "the production day is still running"})
     run = dataclasses.replace(workspace(), run_id=context.run.run_id, report=context.log.info)
     try:
         result: StageResult = stage.run(run, labels)

@@ -12,6 +12,7 @@ import dagster as dg
 
 from pipelines import definitions
 from pipelines.defs.automation import REFRESH_CURRENT_DAY
+from pipelines.defs.partitions import PRODUCTION_DAYS
 from pipelines.defs.resources import workspace
 from pipelines.stages.registry import STAGES
 from pipelines.stages.workspace import label_range
@@ -39,8 +40,11 @@ def record(instance: dg.DagsterInstance, first: date, last: date) -> int:
 def refresh(instance: dg.DagsterInstance) -> bool:
     """Run the job of the latest closed day in this process; True when it succeeded."""
     job = definitions.defs().resolve_job_def(REFRESH_CURRENT_DAY.name)
-    label = workspace().latest_label.isoformat()
-    return job.execute_in_process(instance=instance, partition_key=label, raise_on_error=False).success
+    tags = {
+        "dagster/asset_partition_range_start": workspace().latest_label.isoformat(),
+        "dagster/asset_partition_range_end": PRODUCTION_DAYS.get_last_partition_key() or "",
+    }
+    return job.execute_in_process(instance=instance, tags=tags, raise_on_error=False).success
 
 
 def main(arguments: Sequence[str]) -> int:

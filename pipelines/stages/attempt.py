@@ -8,7 +8,8 @@ from typing import Any
 
 from pipelines.sources.errors import SourceError
 from pipelines.stages.workspace import Workspace
-from warehouse.status import update_source
+from warehouse.errors import StatusCorrupt
+from warehouse.status import read_status, update_source
 
 # A source that the site gives no terms for is late after a day.
 DEFAULT_SLA_SECONDS = 86_400
@@ -46,8 +47,18 @@ def attempt(ws: Workspace, source: str) -> Iterator[Attempt]:
         )
         raise
     changes: dict[str, Any] = {"last_attempt": begun, "last_success": ws.now(), "last_error": None}
-    if noted.newest is not None:
+    known = _known_data_as_of(ws, source)
+    if noted.newest is not None and (known is None or noted.newest > known):
+        # Several datasets of one source are read one after the other: the newest instant of any of them stands.
         changes["data_as_of"] = noted.newest
     if noted.good is not None:
         changes["percent_good"] = noted.good
     update_source(ws.warehouse_dir, source, sla_seconds=sla_seconds, now=begun, **changes)
+
+
+def _known_data_as_of(ws: Workspace, source: str) -> datetime | None:
+    try:
+        status = read_status(ws.warehouse_dir)
+    except StatusCorrupt:
+        return None
+    return status.sources[source].data_as_of if source in status.sources else None

@@ -1,4 +1,4 @@
-"""Core production: wells, production and potential of the day, and the state that the next day needs of it."""
+"""Core production: wells, production, every version of an actual, potential, and the state that the next day needs of it."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -13,11 +13,13 @@ from pipelines.stages.stage import Stage, StageResult
 from pipelines.stages.workspace import Workspace
 from pipelines.transforms.potential import daily_potentials, stated_potentials
 from pipelines.transforms.production import daily_production
+from pipelines.transforms.revisions import actual_versions, stream_revisions
 from pipelines.transforms.wells import daily_wells
 
-WELL, PRODUCTION, POTENTIAL, STATE = (
+WELL, PRODUCTION, ACTUAL, POTENTIAL, STATE = (
     "core__daily_well",
     "core__daily_production",
+    "core__actual",
     "core__daily_potential",
     "core__carry_state",
 )
@@ -27,7 +29,7 @@ _DATASETS = ("stream_day", "well_day", "potential_day", "tank_day", "recorded_va
 
 
 def build(ws: Workspace, labels: Sequence[date]) -> StageResult:
-    """Renew wells, production, potential, carried state and quarantine over the labels, in order."""
+    """Renew wells, production, potential, carried state and quarantine over the labels, in order; add versions of actuals."""
     first, last = labels[0], labels[-1]
     before = first - timedelta(days=1)
     state = ws.lake.read(STATE, before, before)
@@ -57,8 +59,9 @@ def build(ws: Workspace, labels: Sequence[date]) -> StageResult:
             now=now,
             tests=stated.wells,
         )
+    stream_days = ws.lake.read(f"{_RAW}stream_day", first, last)
     production = daily_production(
-        ws.lake.read(f"{_RAW}stream_day", first, last) if "stream_day" in ws.datasets else None,
+        stream_days if "stream_day" in ws.datasets else None,
         site.streams,
         wells.wells if wells else None,
         ws.lake.read("core__daily_reading", first, last),
@@ -84,6 +87,12 @@ def build(ws: Workspace, labels: Sequence[date]) -> StageResult:
         methods=site.potential_methods,
         state=state,
     )
+    versions = actual_versions(
+        ws.lake.read(ACTUAL, first, last),
+        production.production,
+        stream_revisions(stream_days, site.streams),
+        now=now,
+    )
     states = [production.state, potential.state] + ([wells.state] if wells else [])
     quarantined = [production.quarantined, stated.quarantined, potential.quarantined]
     quarantined += [wells.quarantined] if wells else []
@@ -92,6 +101,7 @@ def build(ws: Workspace, labels: Sequence[date]) -> StageResult:
         {
             WELL: ws.write(WELL, wells.wells if wells else empty(WELL), labels),
             PRODUCTION: ws.write(PRODUCTION, production.production, labels),
+            ACTUAL: ws.write(ACTUAL, versions, labels),
             POTENTIAL: ws.write(POTENTIAL, potential.potential, labels),
             STATE: ws.write(STATE, pl.concat([empty(STATE), *states]), labels),
             QUARANTINE: replace_quarantine(ws, labels, _DATASETS, quarantined),
@@ -103,7 +113,7 @@ def build(ws: Workspace, labels: Sequence[date]) -> StageResult:
 STAGE = Stage(
     name="core__production",
     run=build,
-    tables=(PRODUCTION, WELL, POTENTIAL, STATE, QUARANTINE),
+    tables=(PRODUCTION, ACTUAL, WELL, POTENTIAL, STATE, QUARANTINE),
     upstream=("raw_energy_components__daily", "core__reading", "core__register"),
     description="Production, potential and wells by day: Energy Components first, PI where it has no row yet.",
 )

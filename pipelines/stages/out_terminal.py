@@ -1,9 +1,10 @@
-"""Out terminals: stock, ullage, ready crude and endurance at the end of each production day."""
+"""Out terminals: stock, ullage, ready crude and endurance at the end of each production day; meters against balances."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
 
 from pipelines.lake import empty
+from pipelines.stages import out_reconciliation
 from pipelines.stages.stage import Stage, StageResult
 from pipelines.stages.workspace import Workspace, label_range
 from pipelines.transforms.terminals import CONTEXT_DAYS, terminal_kpis
@@ -12,7 +13,7 @@ TABLE = "out__daily_terminal"
 
 
 def build(ws: Workspace, labels: Sequence[date]) -> StageResult:
-    """Renew out__daily_terminal over the labels, reading the settling lag before them and no more."""
+    """Renew terminals and reconciliation over the labels, reading the settling lag and the tests' window before them."""
     site = ws.site
     frame = empty(TABLE)
     if not site.terminals.is_empty():
@@ -24,13 +25,13 @@ def build(ws: Workspace, labels: Sequence[date]) -> StageResult:
             terminals=site.terminals,
             facilities=site.facilities,
         )
-    return StageResult({TABLE: ws.write(TABLE, frame, labels)})
+    return StageResult({TABLE: ws.write(TABLE, frame, labels)} | out_reconciliation.renew(ws, labels))
 
 
 STAGE = Stage(
     name="out__terminal",
     run=build,
-    tables=(TABLE,),
-    upstream=("core__terminal",),
-    description="Stock, ullage, ready crude, ready stock and endurance of terminals by day.",
+    tables=(TABLE, *out_reconciliation.TABLES),
+    upstream=("core__terminal", "core__production"),
+    description="Stock and endurance of terminals by day; meters, balances and closure of the reconciliation.",
 )

@@ -4,7 +4,7 @@ PI of a day is read over the union of the facilities' intervals.
 """
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 
 import polars as pl
 
@@ -46,6 +46,7 @@ def _extract(ws: Workspace, labels: Sequence[date], group: str) -> StageResult:
     table = TABLE_OF_GROUP[group]
     result = StageResult()
     tags = ws.site.tags.filter(pl.col("group") == group)
+    labels = [label for label in labels if ws.calendar.union_bounds(label)[0] < ws.now()]
     if ws.pi is None or tags.is_empty():
         result.tables[table] = ws.write(table, empty(table), labels)
         return result
@@ -61,7 +62,7 @@ def _extract(ws: Workspace, labels: Sequence[date], group: str) -> StageResult:
         written = []
         for begin in range(0, len(labels), CHUNK_LABELS[group]):
             chunk = labels[begin : begin + CHUNK_LABELS[group]]
-            bounds = [(label, *ws.calendar.union_bounds(label)) for label in chunk]
+            bounds = _bounds(ws, chunk)
             start, end = bounds[0][1], bounds[-1][2]
             extract = client.recorded(ids, start, end, dataset=table)
             missing.update(extract.missing)
@@ -76,6 +77,13 @@ def _extract(ws: Workspace, labels: Sequence[date], group: str) -> StageResult:
     if group == "process":
         result.tables[REJECTED] = ws.write(REJECTED, _missing_tags(sorted(missing), labels[-1]), [labels[-1]])
     return result
+
+
+def _bounds(ws: Workspace, labels: Sequence[date]) -> list[tuple[date, datetime, datetime]]:
+    """Label, start and end of what there is to read: the running day ends now."""
+    now = ws.now()
+    found = [(label, *ws.calendar.union_bounds(label)) for label in labels]
+    return [(label, start, min(end, now)) for label, start, end in found]
 
 
 def _percent_good(ws: Workspace, table: str, label: date) -> float | None:

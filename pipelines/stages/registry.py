@@ -9,6 +9,7 @@ from pipelines.stages import (
     out_gap_driver,
     out_hub_trend,
     out_production,
+    out_restatement,
     out_terminal,
     raw_energy_components,
     raw_pi,
@@ -31,16 +32,18 @@ _ORDERED: tuple[Stage, ...] = (
     out_production.STAGE,
     out_gap_driver.STAGE,
     out_terminal.STAGE,
+    out_restatement.STAGE,
     out_hub_trend.STAGE,
     release.STAGE,
 )
 
 STAGES: dict[str, Stage] = {stage.name: stage for stage in _ORDERED}
-# What a refresh of the terminals alone runs: gauges and what hangs on them.
+# What a refresh of the terminals alone runs: gauges, what hangs on them, and the telling of what changed.
 TERMINAL_STAGES: tuple[str, ...] = (
     raw_pi.TANK_GAUGE.name,
     core_reading.STAGE.name,
     core_terminal.STAGE.name,
     out_terminal.STAGE.name,
+    out_restatement.STAGE.name,
     release.STAGE.name,
 )

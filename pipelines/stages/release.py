@@ -18,9 +18,9 @@ from warehouse.manifest import InputPartition
 from warehouse.status import read_status
 
 OUT_TABLES = tuple(t.name for t in published() if t.layer == "out")
-# Core tables that a release publishes as they are, under another name.
+# Tables that a release publishes as they are, under another name.
 SNAPSHOTS = ("core__target", "core__cargo")
-DAILY = ("core__daily_reading", "core__quarantine")
+DAILY = ("core__daily_reading", "core__quarantine", "out__restatement")
 
 # Labels in which each source has surely been heard of, if it is heard of at all.
 HIGH_WATER_DAYS = 14
@@ -98,7 +98,7 @@ def _dimensions(ws: Workspace, first: date, last: date, high_water: Mapping[str,
         "reading_daily": ws.lake.read("core__daily_reading", first, last)
         .with_columns(pl.col("tag_id").cast(pl.Int64))
         .select(empty("reading_daily").columns),
-        "restatement": empty("restatement"),
+        "restatement": ws.lake.read("out__restatement", first, last).select(empty("restatement").columns),
         "quarantine": ws.lake.read("core__quarantine", first, last).select(empty("quarantine").columns),
         "source_freshness": _source_freshness(ws, high_water),
     }
@@ -114,7 +114,7 @@ def _source_freshness(ws: Workspace, high_water: Mapping[str, datetime]) -> pl.D
 
 
 def _high_water(ws: Workspace, last: date) -> dict[str, datetime]:
-    """Newest source instant of each source in what is published."""
+    """Newest instant of each source: in what is published, or seen at its last read (PI of the running day)."""
     first = last - timedelta(days=HIGH_WATER_DAYS)
     found = newest_instants(
         production=ws.lake.read("core__daily_production", first, last),
@@ -122,7 +122,9 @@ def _high_water(ws: Workspace, last: date) -> dict[str, datetime]:
         terminals=ws.lake.read("core__daily_terminal", first, last),
         targets=ws.lake.read_snapshot("core__target"),
     )
-    return {name: instant for name, instant in found.items() if instant is not None and name in ws.site.sources}
+    status = read_status(ws.warehouse_dir).sources
+    newest = {name: [found.get(name), status[name].data_as_of if name in status else None] for name in ws.site.sources}
+    return {name: max(known) for name, instants in newest.items() if (known := [i for i in instants if i is not None])}
 
 
 def _as_of(ws: Workspace, production: pl.DataFrame | pl.LazyFrame, high_water: Mapping[str, datetime]) -> datetime:
@@ -139,6 +141,7 @@ STAGE = Stage(
         "out__gap_driver",
         "out__terminal",
         "out__hub_trend",
+        "out__restatement",
         "core__register",
         "core__reading",
     ),

@@ -89,6 +89,11 @@ class Workspace:
         """The latest closed production day."""
         return self.calendar.latest_closed(self.now())
 
+    @property
+    def running_label(self) -> date:
+        """The production day that is still open; of PI it is read as far as it has come, for what is intraday."""
+        return self.latest_label + timedelta(days=1)
+
     def provenance(self, request: str = "") -> Provenance:
         """Provenance of what this run writes now."""
         return Provenance(extracted_at_utc=self.now(), run_id=self.run_id, request=request)

@@ -20,6 +20,9 @@ JUMP_RATIO = 300.0
 # Nine accepted positive values: a median that four odd days cannot move.
 JUMP_WINDOW = 9
 JUMP_MINIMUM = 5
+# What idles near zero comes back by any ratio (a gas storage from 0.1 to 130 TJ a day): up to ten times the highest median it has
+# ever had, a value is its own. A slip of ×1000 from a tenth of that median on is still one.
+KNOWN_RATIO = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class Jumps:
 def unit_jumps(
     frame: pl.DataFrame, *, entity: str, value: str, kind: str, labels: Sequence[date], state: pl.DataFrame
 ) -> Jumps:
-    """Rows whose `value` exceeds JUMP_RATIO × the median of the entity's last JUMP_WINDOW accepted positive values.
+    """Rows whose `value` exceeds JUMP_RATIO × the median of the entity's last JUMP_WINDOW accepted positive values, and
+    KNOWN_RATIO × the highest such median so far.
 
     `frame` has production_date, `entity` and `value` (one unit per entity); null, zero and negative values neither jump nor
     enter the window; fewer than JUMP_MINIMUM values judge nothing. Only upward: a well that nearly stops is no unit error.
@@ -44,6 +48,7 @@ def unit_jumps(
         seeds.sort("entity_id", "slot", descending=True).select("entity_id", "as_of", "value").iter_rows()
     ):
         windows.setdefault(name, deque(maxlen=JUMP_WINDOW)).append((as_of, seed))
+    highest = dict(carry_state.of_kind(state, _highest_kind(kind)).select("entity_id", "value").iter_rows())
     rows = (
         frame.select("production_date", pl.col(entity).alias("entity_id"), pl.col(value).alias("value"))
         .with_row_index("row")
@@ -58,16 +63,44 @@ def unit_jumps(
         .iter_rows()
     ):
         window = windows.setdefault(name, deque(maxlen=JUMP_WINDOW))
-        if len(window) >= JUMP_MINIMUM and number > JUMP_RATIO * median(v for _, v in window):
-            jumping.append(row)
-        else:
-            window.append((day, number))
+        if len(window) >= JUMP_MINIMUM:
+            usual = median(v for _, v in window)
+            highest[name] = max(usual, highest.get(name, 0.0))
+            if number > JUMP_RATIO * usual and number > KNOWN_RATIO * highest[name]:
+                jumping.append(row)
+                continue
+        window.append((day, number))
     mask = pl.Series("jump", [False] * frame.height, dtype=pl.Boolean)
     if jumping:
         mask = mask.scatter(jumping, True)
     accepted = rows.filter(~pl.col("row").is_in(jumping))
     numbered = carry_state.window_points(accepted, state, kind)
-    return Jumps(mask, carry_state.window_rows(numbered, kind, labels, JUMP_WINDOW))
+    windows_then = carry_state.window_rows(numbered, kind, labels, JUMP_WINDOW)
+    return Jumps(mask, carry_state.gather(windows_then, _highest_rows(numbered, kind, labels, state)))
+
+
+def _highest_kind(kind: str) -> str:
+    return f"{kind}_highest"
+
+
+def _highest_rows(numbered: pl.DataFrame, kind: str, labels: Sequence[date], state: pl.DataFrame) -> pl.DataFrame:
+    """State rows of the highest median that each entity's window has had, with the day on which it had it."""
+    medians = numbered.select(
+        "entity_id",
+        "production_date",
+        pl.col("value").rolling_median(JUMP_WINDOW, min_samples=JUMP_MINIMUM).over("entity_id").alias("value"),
+        # The carried part of a window has been judged before, when it was whole.
+    ).filter(pl.col("value").is_not_null(), pl.col("production_date") >= min(labels))
+    seeds = carry_state.of_kind(state, _highest_kind(kind)).select(
+        "entity_id", pl.col("as_of").alias("production_date"), "value"
+    )
+    running = pl.concat([seeds, medians]).with_columns(pl.col("value").cum_max().over("entity_id").alias("highest"))
+    rising = running.filter(pl.col("highest").ne_missing(pl.col("highest").shift(1).over("entity_id"))).select(
+        "entity_id", "production_date", pl.col("highest").alias("value")
+    )
+    return carry_state.rows(
+        carry_state.carried(rising, carry_state.NO_STATE, _highest_kind(kind), labels), _highest_kind(kind)
+    )
 
 
 def _suspects(rows: pl.DataFrame, seeds: pl.DataFrame) -> list[str]:

@@ -89,7 +89,9 @@ def actual_versions(
         pl.concat([present, gone])
         .join(before, on=KEY, how="left")
         .filter(pl.col("last_known").is_null() | differs)
-        .with_columns(pl.max_horizontal(pl.lit(now).cast(VERSION_SCHEMA["known_at_utc"]), after_last).alias("known_at_utc"))
+        .with_columns(
+            pl.max_horizontal(pl.lit(now).cast(VERSION_SCHEMA["known_at_utc"]), after_last).alias("known_at_utc")
+        )
     )
     columns = [pl.col(name).cast(dtype) for name, dtype in VERSION_SCHEMA.items()]
     return pl.concat([known.select(columns), fresh.select(columns)]).sort(*KEY, "known_at_utc")
@@ -107,10 +109,12 @@ def as_known_at(versions: pl.DataFrame, instant: datetime) -> pl.DataFrame:
 
 
 def revision_steps(versions: pl.DataFrame) -> pl.DataFrame:
-    """facility_id, network, production_date, revision, revision_before, known_at_utc of the newest version of each fact."""
+    """The newest version of each fact beside the one before: KEY, revision and source_updated_at_utc, each also as
+    `…_before`, and known_at_utc."""
+    told = ("revision", "source_updated_at_utc")
     return (
         versions.sort(*KEY, "known_at_utc")
-        .with_columns(pl.col("revision").shift(1).over(KEY).alias("revision_before"))
+        .with_columns(pl.col(name).shift(1).over(KEY).alias(f"{name}_before") for name in told)
         .unique(KEY, keep="last", maintain_order=True)
-        .select(*KEY, "revision", "revision_before", "known_at_utc")
+        .select(*KEY, *(n for name in told for n in (name, f"{name}_before")), "known_at_utc")
     )

@@ -36,6 +36,7 @@ ASSETS = {
     "out__gap_driver",
     "out__terminal",
     "out__hub_trend",
+    "out__restatement",
     "warehouse__release",
 }
 MOST_PARTITIONED_ASSETS = 12
@@ -107,14 +108,16 @@ def test_schedules_when_the_deployment_says_running_then_they_run(defs: dg.Defin
     assert schedules["terminals"].cron_schedule == "*/10 * * * *"
 
 
-def test_schedule_when_it_ticks_then_it_asks_for_the_latest_closed_day(defs: dg.Definitions, sandbox: Loaded) -> None:
+def test_schedule_when_it_ticks_then_it_asks_for_the_latest_closed_and_the_running_day(
+    defs: dg.Definitions, sandbox: Loaded
+) -> None:
     schedule = next(s for s in defs.schedules or [] if s.name == "current_day")
     assert isinstance(schedule, dg.ScheduleDefinition)
     with dg.DagsterInstance.ephemeral() as instance, dg.build_schedule_context(instance=instance) as context:
         requests = schedule.evaluate_tick(context).run_requests or []
-    assert [r.tags["dagster/asset_partition_range_end"] for r in requests] == [
-        sandbox.workspace.latest_label.isoformat()
-    ]
+    (request,) = requests
+    assert request.tags["dagster/asset_partition_range_start"] == sandbox.workspace.latest_label.isoformat()
+    assert request.tags["dagster/asset_partition_range_end"] == sandbox.workspace.running_label.isoformat()
 
 
 def test_refresh_when_nothing_changed_then_it_succeeds_and_publishes_nothing(
@@ -124,7 +127,12 @@ def test_refresh_when_nothing_changed_then_it_succeeds_and_publishes_nothing(
     job = defs.resolve_job_def("refresh_current_day")
     with dg.DagsterInstance.ephemeral() as instance:
         result = job.execute_in_process(
-            instance=instance, partition_key=sandbox.workspace.latest_label.isoformat(), raise_on_error=False
+            instance=instance,
+            tags={
+                "dagster/asset_partition_range_start": sandbox.workspace.latest_label.isoformat(),
+                "dagster/asset_partition_range_end": sandbox.workspace.running_label.isoformat(),
+            },
+            raise_on_error=False,
         )
         assert result.success
         checks = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}

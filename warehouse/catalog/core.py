@@ -45,6 +45,31 @@ class CoreDailyProduction(dy.Schema):
     observed_at_utc = c.instant("Newest source instant used.")
 
 
+class CoreActual(dy.Schema):
+    """Every version of an actual that we ever saw: rows are added, never changed. The newest one is in force."""
+
+    facility_id = c.key("Facility.")
+    network = c.network()
+    production_date = c.day()
+    source = c.choice(
+        "Who said so: ec or pi; none for a value that its source took back.", ("ec", "pi", "none"), primary_key=True
+    )
+    known_at_utc = c.instant("When we first saw the value.", nullable=False, primary_key=True)
+    volume = c.volume("Volume of the day; null when it was taken back.")
+    record_status = c.record_status()
+    revision = c.count("Revision that the source gives the row, of several rows the one updated last.")
+    source_updated_at_utc = c.instant("When the source says that it last updated the value.")
+
+
+class CoreComparedFile(dy.Schema):
+    """Which file of a table held a production day when restatements were last looked for: what a change is told by."""
+
+    production_date = c.day()
+    table_name = c.key("Table of the lake.")
+    partition = c.text("Day or closed month.", nullable=False)
+    sha256 = c.text("Hash of the file's content, which is its name.", nullable=False)
+
+
 class CoreDailyWell(dy.Schema):
     """A well's day from Energy Components, with its potential."""
 

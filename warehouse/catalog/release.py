@@ -162,16 +162,20 @@ class ReadingDaily(dy.Schema):
 
 
 class Restatement(dy.Schema):
-    """What changed after it was first published."""
+    """What changed after it was first loaded: facts with what their source did, dependents with the fact behind them."""
 
-    what = c.key("`<table>.<column>`.")
-    entity_id = c.key("Node and network.")
+    what = c.key("`<view>.<column>`.")
+    entity_id = c.key("`<node>/<network>`, `<event>/<facility>/<network>` of a driver, or the terminal.")
     production_date = c.day()
     known_at_utc = c.instant("When the new value was first seen.", nullable=False, primary_key=True)
-    old_value = c.number("Value before.", "by column")
-    new_value = c.number("Value after.", "by column")
-    delta = c.number("New − old.", "by column")
-    reason = c.text("Why.", nullable=False)
+    old_value = c.number("Value before; null = there was none.", "by column")
+    new_value = c.number("Value after; null = there is none any more.", "by column")
+    delta = c.number("Change; null where either value is.", "by column", formula="new_value − old_value")
+    reason = c.text(
+        "A fact's own: `ec:revision 2`, `source:pi→ec`, `target:v1→v2` …; a dependent's: `derived:<reason> of <fact>`; "
+        "`recomputed:<version>` where no source changed but our code or reference files did.",
+        nullable=False,
+    )
 
 
 class Quarantine(dy.Schema):

@@ -5,7 +5,7 @@ from typing import Literal
 
 import dataframely as dy
 
-from warehouse.catalog import core, out, raw, release
+from warehouse.catalog import core, out, raw, reconciliation, release
 
 Layer = Literal["raw", "core", "out", "release"]
 
@@ -55,12 +55,14 @@ TABLES: dict[str, Table] = _tables(
     Table("raw_sharepoint__rejected_row", raw.RawRejectedRow, "raw", False),
     Table("core__daily_reading", core.CoreDailyReading, "core", True),
     Table("core__daily_production", core.CoreDailyProduction, "core", True),
+    Table("core__actual", core.CoreActual, "core", True),
     Table("core__daily_well", core.CoreDailyWell, "core", True),
     Table("core__daily_potential", core.CoreDailyPotential, "core", True),
     Table("core__daily_event", core.CoreDailyEvent, "core", True),
     Table("core__daily_terminal", core.CoreDailyTerminal, "core", True),
     Table("core__carry_state", core.CoreCarryState, "core", True),
     Table("core__quarantine", core.CoreQuarantine, "core", True),
+    Table("core__compared_file", core.CoreComparedFile, "core", True),
     Table("core__target", core.CoreTarget, "core", False),
     Table("core__capacity", core.CoreCapacity, "core", False),
     Table("core__cargo", core.CoreCargo, "core", False),
@@ -69,6 +71,11 @@ TABLES: dict[str, Table] = _tables(
     Table("out__daily_event", out.OutDailyEvent, "out", True, "event_daily"),
     Table("out__daily_terminal", out.OutDailyTerminal, "out", True, "terminal_daily"),
     Table("out__hub_trend", out.OutHubTrend, "out", True, "hub_trend"),
+    Table("out__daily_meter", reconciliation.OutDailyMeter, "out", True, "meter_daily"),
+    Table("out__daily_balance", reconciliation.OutDailyBalance, "out", True, "balance_daily"),
+    Table("out__daily_closure", reconciliation.OutDailyClosure, "out", True, "closure_daily"),
+    # Kept by day, published as the release's table of the same schema.
+    Table("out__restatement", release.Restatement, "out", True),
     Table("asset", release.Asset, "release", False, "asset"),
     Table("hub", release.Hub, "release", False, "hub"),
     Table("facility", release.Facility, "release", False, "facility"),
@@ -91,5 +98,5 @@ TABLES: dict[str, Table] = _tables(
 
 
 def published() -> list[Table]:
-    """Tables that a release holds, in catalogue order; every one but raw and core."""
-    return [t for t in TABLES.values() if t.layer in ("out", "release")]
+    """Tables that a release holds, in catalogue order: those of out and release that have a view."""
+    return [t for t in TABLES.values() if t.layer in ("out", "release") and t.view is not None]

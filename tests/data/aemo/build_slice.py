@@ -2,8 +2,9 @@
 
     python tests/data/aemo/build_slice.py <folder with aemo_*.parquet> [<folder to write>]
 
-Rows are chosen and columns renamed as a view has them; figures stay as published. An outlook has no number and names whole gas
-days, both ends included: EVENT_NO counts the chosen rows, DAYTIME and END_DATE are the instants its first day begins and its last ends.
+Rows are chosen and columns renamed as a view has them; figures stay as published. An outlook has no number and names whole
+gas days, both ends included: EVENT_NO counts the chosen rows, DAYTIME and END_DATE are where its first day begins and its last
+ends.
 """
 
 import json
