@@ -19,12 +19,13 @@ from api.routes import (
     openapi,
     problem_pages,
     production_flow,
+    reconciliation,
     summary,
     terminal_operations,
 )
 from api.settings import Settings
 
-SUBJECTS = (summary, assets, production_flow, gap_drivers, terminal_operations, hub_performance)
+SUBJECTS = (summary, assets, production_flow, gap_drivers, terminal_operations, hub_performance, reconciliation)
 HANDLERS = (
     summary.get_summary,
     assets.list_assets,
@@ -32,6 +33,7 @@ HANDLERS = (
     production_flow.get_production_flow,
     terminal_operations.get_terminal_operations,
     hub_performance.get_hub_performance,
+    reconciliation.get_reconciliation,
     openapi.get_openapi,
     problem_pages.list_problem_pages,
     problem_pages.get_problem_page,

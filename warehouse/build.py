@@ -3,12 +3,12 @@
 Nothing that a reader sees is touched; the pointer is moved elsewhere. A refused build is kept apart with its reasons.
 """
 
+import errno
 import hashlib
 import os
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ import polars as pl
 from warehouse import build_database as database
 from warehouse import ddl, gates
 from warehouse import release_files as files
-from warehouse.errors import BuildInputError, OperatorMismatch, WarehouseError
+from warehouse.errors import BuildFailed, BuildInputError, OperatorMismatch, WarehouseError
 from warehouse.manifest import (
     FORMAT,
     SCHEMA_VERSION,
@@ -102,8 +102,8 @@ def build_release(
 ) -> BuildResult:
     """Build a release from `tables` (catalogue name → rows at the catalogue's grain, in base units), not yet in force.
 
-    Raises BuildInputError (all faults of the input at once) and OperatorMismatch. A frame that breaks its schema and a
-    failed gate do not raise: they refuse the build, which is then kept under `refused/`.
+    Raises BuildInputError (all faults of the input at once), OperatorMismatch, BuildFailed (a full disk). A frame that
+    breaks its schema and a failed gate do not raise: they refuse the build, which is then kept under `refused/`.
     """
     _check_input(tables, info, waivers)
     say = progress or (lambda _: None)
@@ -126,14 +126,20 @@ def build_release(
     release_id = f"{moment:%Y%m%dT%H%M%SZ}-{content[:8]}"
     sweep_building(warehouse_dir)
     work = files.building_dir(warehouse_dir) / f"{release_id}.{os.getpid()}-{secrets.token_hex(4)}"
-    with files.exclusive_lock(warehouse_dir / files.BUILDING_LOCK):
-        work.mkdir(parents=True)
-        lock = files.hold_shared(work)  # says "alive" to the sweeper; ends with this process
     try:
-        return _build(warehouse_dir, work, release_id, moment, tables, info, base, content, sequence, waivers, say)
-    finally:
-        os.close(lock)
-        shutil.rmtree(work, ignore_errors=True)
+        with files.exclusive_lock(warehouse_dir / files.BUILDING_LOCK):
+            work.mkdir(parents=True)
+            lock = files.hold_shared(work)  # says "alive" to the sweeper; ends with this process
+        try:
+            return _build(warehouse_dir, work, release_id, moment, tables, info, base, content, sequence, waivers, say)
+        finally:
+            os.close(lock)
+            shutil.rmtree(work, ignore_errors=True)
+    except (OSError, duckdb.IOException, duckdb.FatalException) as fault:
+        raise BuildFailed(
+            f"release {release_id} could not be written in {warehouse_dir}: {fault}; readers keep the last one: "
+            "make room or mend the disk, then run again"
+        ) from fault
 
 
 def content_of(info: ReleaseRequest) -> str:
@@ -338,12 +344,14 @@ def _keep(warehouse_dir: Path, work: Path, release_id: str) -> Path:
     target.parent.mkdir(exist_ok=True)
     shutil.rmtree(work / "spill", ignore_errors=True)
     files.sync_dir(work)
-    with suppress(OSError):
+    try:
         work.rename(target)
-        files.sync_dir(target.parent)
-        return target
-    # Another publisher built the same content within the same second: its release is as good as this one.
-    read_manifest(target)
+    except OSError as fault:
+        if fault.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        # Another publisher built the same content within the same second: its release is as good as this one.
+        read_manifest(target)
+    files.sync_dir(target.parent)
     return target
 
 

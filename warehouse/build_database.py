@@ -19,8 +19,10 @@ from warehouse.dictionary import dictionary_rows
 
 # Tables that the build fills itself.
 OWN = ("dictionary", "release_info")
+# What numbers were made from: without it they are explained as far as their own row.
+LINEAGE = ("source_row", "source_register", "capacity_limit", "terminal_balance")
 # Tables that may be left out: they stay empty until something fills them.
-OPTIONAL = ("cargo_forecast_daily", "restatement", "quarantine")
+OPTIONAL = ("cargo_forecast_daily", "restatement", "quarantine", *LINEAGE)
 STORAGE_VERSION = "v1.4.0"
 
 Progress = Callable[[str], None]

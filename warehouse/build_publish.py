@@ -13,6 +13,7 @@ from warehouse.errors import PointerMoved
 from warehouse.manifest import GateResult, Waiver
 from warehouse.release import publish
 from warehouse.retention import discard_unpublished
+from warehouse.waivers import pending, spend
 
 # Publishers are few and a build takes seconds: losing this often in a row means something else is wrong.
 ATTEMPTS = 20
@@ -44,10 +45,16 @@ def build_and_publish(
     waivers: Sequence[Waiver] = (),
     built_at: datetime | None = None,
 ) -> PublishResult:
-    """Build a release and put it in force. Raises as build_release; PointerMoved after losing too many races."""
+    """Build a release and put it in force; a new one spends the waivers that were given for it.
+
+    Raises as build_release; PointerMoved after losing too many races.
+    """
     lost: PointerMoved | None = None
+    given = pending(warehouse_dir)
     for _ in range(ATTEMPTS):
-        built = build_release(warehouse_dir, tables, info=info, progress=progress, waivers=waivers, built_at=built_at)
+        built = build_release(
+            warehouse_dir, tables, info=info, progress=progress, waivers=[*waivers, *given], built_at=built_at
+        )
         if built.refused:
             return PublishResult(
                 release_id=None, path=built.path, is_active=False, refused=built.refused, checks=built.checks
@@ -61,6 +68,8 @@ def build_and_publish(
             if built.unchanged_release_id is None:
                 discard_unpublished(warehouse_dir, release_id)
             continue
+        if built.unchanged_release_id is None:
+            spend(warehouse_dir, given)
         return PublishResult(
             release_id=release_id,
             path=built.path,

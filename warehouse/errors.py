@@ -59,6 +59,10 @@ class BuildInputError(WarehouseError):
         self.faults = tuple(faults)
 
 
+class BuildFailed(WarehouseError):
+    """A release could not be written or moved into place; readers keep the last one."""
+
+
 class QueryNotFound(WarehouseError):
     """No file in sql/queries has this name."""
 

@@ -120,7 +120,10 @@ def _log(warehouse_dir: Path, pointer: Pointer) -> None:
     """Append the pointer that is about to be replaced: before the move, so that a crash can only log it twice."""
     descriptor = os.open(warehouse_dir / HISTORY, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     try:
-        os.write(descriptor, b"\n" + msgspec.json.encode(pointer) + b"\n")
+        line = b"\n" + msgspec.json.encode(pointer) + b"\n"
+        # A disk that fills up takes a part of the line without complaint; the next write then says what is wrong.
+        while line:
+            line = line[os.write(descriptor, line) :]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -221,13 +221,17 @@ class ReleaseReader:
         manifest = show_release(self._warehouse_dir, release_id)
         self._admit(manifest)
         directory = releases_dir(self._warehouse_dir) / release_id
-        path = verify_database(directory, manifest)
-        with self._attaching:
-            release = OpenRelease(self._instance, directory, path, manifest, self._book)
-            with self._state:
-                release.leases = 1
-                release.is_retired = True
-                self._attached[release_id] = release
+        try:
+            path = verify_database(directory, manifest)
+            with self._attaching:
+                release = OpenRelease(self._instance, directory, path, manifest, self._book)
+                with self._state:
+                    release.leases = 1
+                    release.is_retired = True
+                    self._attached[release_id] = release
+        except (WarehouseError, OSError):
+            show_release(self._warehouse_dir, release_id)  # pruned since it was looked up: then that is what is wrong
+            raise
         return release
 
     def _admit(self, manifest: Manifest) -> None:

@@ -7,6 +7,8 @@ import fcntl
 import hashlib
 import os
 import secrets
+import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +18,8 @@ MANIFEST = "manifest.json"
 LABEL = "label"
 REFUSAL = "refusal.json"
 BUILDING_LOCK = ".building.lock"
+# struct flock of Linux: type, whence, start, length, process.
+_FLOCK = "hhlli"
 
 
 def releases_dir(warehouse_dir: Path) -> Path:
@@ -99,6 +103,28 @@ def try_exclusive(path: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def is_open_elsewhere(path: Path) -> bool:
+    """Whether another process holds a lock on the file, as DuckDB does while it has a database open.
+
+    False where the file is gone and where the system cannot say (anything but Linux).
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        # Asks what would stand in the way of a writer; nothing is locked.
+        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        found = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+        return bool(found[0] != fcntl.F_UNLCK)
+    except OSError:
+        return False  # a file system without such locks: DuckDB holds none there either
+    finally:
+        os.close(descriptor)
 
 
 def hold_shared(path: Path) -> int:

@@ -1,6 +1,7 @@
 """Housekeeping: which releases are kept, and what crashed or refused builds leave behind.
 
-Never deleted: the release in force, one that a reader holds, a labelled one, and the last one of each month.
+Never deleted: the release in force, one that a reader or an analyst's DuckDB holds open, a labelled one, the last one of
+each month.
 """
 
 import os
@@ -11,8 +12,9 @@ from pathlib import Path
 
 from warehouse import release_files as files
 from warehouse.pointer import LOCK, POINTER, read_pointer
-from warehouse.release import ReleaseSummary, list_releases, read_label
+from warehouse.release import ReleaseSummary, list_releases, read_label, release_ids
 from warehouse.status import STATUS
+from warehouse.waivers import WAIVERS
 
 # A replace takes milliseconds: what is this old has no writer any more.
 HALF_WRITTEN_AGE = timedelta(hours=1)
@@ -88,6 +90,9 @@ def _delete(warehouse_dir: Path, release_id: str) -> bool:
             return False
         if lock is None:
             return False
+        if files.is_open_elsewhere(directory / files.DATABASE):
+            os.close(lock)
+            return False
         doomed = files.building_dir(warehouse_dir) / f"pruned-{release_id}"
         doomed.parent.mkdir(exist_ok=True)
         directory.rename(doomed)
@@ -98,8 +103,10 @@ def _delete(warehouse_dir: Path, release_id: str) -> bool:
 
 
 def _sweep_half_written(warehouse_dir: Path, moment: datetime) -> None:
-    """Delete what a process killed inside an atomic replace left beside `current` and `status.json`."""
-    for path in (p for name in (POINTER, STATUS) for p in warehouse_dir.glob(f".{name}.*-*")):
+    """Delete what a process killed inside an atomic replace left beside the pointer, status, waivers and labels."""
+    places = [(warehouse_dir, name) for name in (POINTER, STATUS, WAIVERS)]
+    places += [(files.releases_dir(warehouse_dir) / kept, files.LABEL) for kept in release_ids(warehouse_dir)]
+    for path in (p for folder, name in places for p in folder.glob(f".{name}.*-*")):
         if moment - datetime.fromtimestamp(path.stat().st_mtime, UTC) > HALF_WRITTEN_AGE:
             path.unlink(missing_ok=True)
 

@@ -96,6 +96,7 @@ class Graph(System):
         this = f"{BASE}/sites/{re.escape(site.site_id)}"
         self.routes.add("GET", f"{BASE}/sites/{re.escape(site.host)}:{re.escape(site.path)}:?", self._site)
         self.routes.add("GET", this, self._site)
+        self.routes.add("GET", f"{BASE}/sites", self._sites)
         ListControllers(self, this, self.routes)
         DriveControllers(self, this, self.routes, links)
 
@@ -186,13 +187,23 @@ class Graph(System):
         }
         return Reply.json(content)
 
+    def _sites(self, request: Request, _: Mapping[str, str]) -> Reply:
+        """The search: every word of it, ``*`` for all, must begin a word of the site's name."""
+        wanted = (request.first("search") or "").strip("\"").lower().rstrip("*")
+        content = self._site_content()
+        names = f"{content['name']} {content['displayName']}".lower().split()
+        found = all(any(name.startswith(word) for name in names) for word in wanted.split())
+        return Reply.json({"value": [content] if found else []})
+
     def _site(self, request: Request, _: Mapping[str, str]) -> Reply:
-        content = {
-            "@odata.context": f"{request.origin}{BASE}/$metadata#sites/$entity",
+        context = {"@odata.context": f"{request.origin}{BASE}/$metadata#sites/$entity"}
+        return Reply.json(context | self._site_content())
+
+    def _site_content(self) -> dict[str, Any]:
+        return {
             "id": self.site.site_id,
             "name": self.site.path.rsplit("/", 1)[-1],
             "displayName": "Production",
             "webUrl": self.site.web_url,
             "siteCollection": {"hostname": self.site.host},
         }
-        return Reply.json(content)

@@ -117,11 +117,16 @@ class DriveControllers:
             routes.add("GET", pattern, self._drive)
         routes.add("GET", f"{base}/drives", self._drives)
         for start in (drive, f"{base}/drive"):
-            for place in (r"/root", r"/root:/(?P<path>[^:]+):?", r"/items/(?P<item>[^/:]+)"):
+            for place in (r"/root", r"(?:/items)?/root:/(?P<path>[^:]+):?", r"/items/(?P<item>[^/:]+)"):
                 routes.add("GET", f"{start}{place}", self._item)
-            for place in (r"/root", r"/root:/(?P<path>[^:]+):", r"/items/(?P<item>[^/:]+)"):
+            for place in (r"/root", r"(?:/items)?/root:/(?P<path>[^:]+):", r"/items/(?P<item>[^/:]+)"):
                 routes.add("GET", f"{start}{place}/children", self._children)
                 routes.add("GET", f"{start}{place}/content", self._content)
+            for place in ("/root", "/items/root"):
+                routes.add("GET", f"{start}{place}/delta(?:\\(\\))?", self._delta)
+        self._lock = threading.Lock()
+        # What stood in the drive each time it was asked: a token is a place in this list.
+        self._seen: list[dict[str, dict[str, Any]]] = [{}]
 
     def _drive(self, _: Request, __: Mapping[str, str]) -> Reply:
         return Reply.json(self._drive_content())
@@ -164,6 +169,43 @@ class DriveControllers:
             path, _, _ = request.target.partition("?")
             content["@odata.nextLink"] = f"{request.origin}{path}?$top={size}&$skiptoken={first + size}"
         return Reply.json(content)
+
+    def _delta(self, request: Request, _: Mapping[str, str]) -> Reply:
+        """Everything below the root, or what changed since a token; pages end with a delta link."""
+        token, top = request.first("token") or "", request.first("$top") or str(DEFAULT_PAGE)
+        if not top.isdecimal() or int(top) < 1:
+            raise Refusal(self.library.error(400, "The value of $top must be a positive integer."))
+        path = request.target.partition("?")[0]
+        since, until, offset = 0, 0, 0
+        if token and token != "latest":
+            # since.until.offset between pages, since alone in a delta link
+            numbers = [int(part) if part.isdecimal() else -1 for part in token.split(".")]
+            since, until, offset = (numbers + [0, 0])[:3]
+        with self._lock:
+            if not until:
+                self._seen.append(self._all())
+                until = len(self._seen) - 1
+            if not (0 <= since < len(self._seen) and until < len(self._seen) and offset >= 0):
+                reply = self.library.error(410)
+                reply.headers.append(("Location", f"{request.origin}{path}"))
+                raise Refusal(reply)
+            before, now = self._seen[since], self._seen[until]
+        changed = [about for key, about in now.items() if about["eTag"] != before.get(key, {}).get("eTag")]
+        gone = [{"id": key, "deleted": {"state": "deleted"}} for key in before if key not in now]
+        value = [] if token == "latest" else [*changed, *gone]
+        size = int(top)
+        content: dict[str, Any] = {"value": value[offset : offset + size]}
+        if offset + size < len(value):
+            following = f"{since}.{until}.{offset + size}"
+            content["@odata.nextLink"] = f"{request.origin}{path}?$top={size}&token={following}"
+        else:
+            content["@odata.deltaLink"] = f"{request.origin}{path}?token={until}"
+        return Reply.json(content)
+
+    def _all(self) -> dict[str, dict[str, Any]]:
+        root = self.library.replay.drive.resolve()
+        listed = sorted(root.rglob("*")) if root.is_dir() else []
+        return {about["id"]: about for about in map(self._about, listed)}
 
     def _content(self, request: Request, parameters: Mapping[str, str]) -> Reply:
         path = self._find(parameters)

@@ -48,7 +48,8 @@ class ListControllers:
         routes.add("GET", f"{base}/lists/{LIST}", self._one)
         routes.add("GET", f"{base}/lists/{LIST}/columns", self._columns)
         routes.add("GET", f"{base}/lists/{LIST}/items", self._items)
-        routes.add("GET", f"{base}/lists/{LIST}/items/delta", self._delta)
+        # Graph takes a function with and without its parentheses; generated clients write them.
+        routes.add("GET", f"{base}/lists/{LIST}/items/delta(?:\\(\\))?", self._delta)
         routes.add("GET", f"{base}/lists/{LIST}/items/(?P<item>\\d+)", self._item)
 
     def _find(self, parameters: Mapping[str, str]) -> SharePointList:

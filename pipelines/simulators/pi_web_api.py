@@ -16,6 +16,7 @@ from pipelines.simulators.pi_web_api_batch import run_batch
 from pipelines.simulators.pi_web_api_context import BASE, PiContext, PiLimits, errors, url
 from pipelines.simulators.pi_web_api_points import PointControllers
 from pipelines.simulators.pi_web_api_streams import StreamControllers
+from pipelines.simulators.pi_web_api_updates import UpdateControllers
 from pipelines.simulators.replay_pi import PiReplay
 from pipelines.simulators.server_app import System
 from pipelines.simulators.server_clock import Clock
@@ -78,6 +79,7 @@ class PiWebApi(System):
         self.routes.add("POST", f"{BASE}/batch", lambda request, _: run_batch(request, self.answer))
         PointControllers(self.context, self.routes)
         StreamControllers(self.context, self.routes)
+        self.updates = UpdateControllers(self.context, self.routes)
 
     def error(self, status: int, message: str = "") -> Reply:
         """The carrier that the vendor's layers use for ``status``: JSON of its own, of ASP.NET, plain text or HTML."""

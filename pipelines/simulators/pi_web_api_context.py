@@ -84,9 +84,13 @@ class PiContext:
 
     def time(self, request: Request, name: str, default: str) -> int:
         """A time parameter in microseconds; refuses 400 what is no time."""
+        return self.instant(request, name, request.first(name) or default)
+
+    def instant(self, request: Request, name: str, text: str) -> int:
+        """One text of a time parameter in microseconds; refuses 400 what is no time."""
         try:
             zone = ZoneInfo(request.first("timeZone") or self.zone.key)
-            return micros(parse_time(request.first(name) or default, now=self.clock.now(), zone=zone))
+            return micros(parse_time(text, now=self.clock.now(), zone=zone))
         except (TimeError, OverflowError) as problem:
             raise Refusal(errors(400, f"Parameter '{name}': {problem}")) from None
         except (KeyError, ValueError):

@@ -42,7 +42,13 @@ class StreamControllers:
 
     def __init__(self, context: PiContext, routes: Routes) -> None:
         self.context = context
-        many: dict[str, Reader] = {"recorded": self._recorded, "interpolated": self._interpolated}
+        many: dict[str, Reader] = {
+            "recorded": self._recorded,
+            "recordedattimes": self._at_times,
+            "interpolated": self._interpolated,
+            "interpolatedattimes": self._interpolated_at,
+            "plot": self._plot,
+        }
         for name, reader in many.items():
             routes.add("GET", f"{BASE}/streams/{WEB_ID}/{name}", self._stream_of_items(reader))
             routes.add("GET", f"{BASE}/streamsets/{name}", self._streamset_of_items(reader))
@@ -88,6 +94,32 @@ class StreamControllers:
         times = np.arange(start, end + 1, step) if end >= start else np.arange(start, end - 1, -step)
         return self._within_limit([archive.at(point, times.astype(np.int64)) for point in points])
 
+    def _interpolated_at(self, request: Request, archive: Archive, points: Sequence[Point]) -> list[Run]:
+        times = np.array(self._times(request), dtype=np.int64)
+        return [archive.at(point, times) for point in points]
+
+    def _at_times(self, request: Request, archive: Archive, points: Sequence[Point]) -> list[Run]:
+        mode, times = self._mode(request), self._times(request)
+        runs = []
+        for point in points:
+            found = [archive.nearest(point, time, mode) or archive.no_data(point, time) for time in times]
+            values = pl.concat([run.values for run in found])
+            runs.append(Run(point, np.concatenate([run.times for run in found]), values))
+        return runs
+
+    def _times(self, request: Request) -> list[int]:
+        if not request.first("time"):
+            raise Refusal(errors(400, "The 'time' parameter is required."))
+        return [self.context.instant(request, "time", text) for text in request.all("time")]
+
+    def _plot(self, request: Request, archive: Archive, points: Sequence[Point]) -> list[Run]:
+        start = self.context.time(request, "startTime", "*-1d")
+        end = self.context.time(request, "endTime", "*")
+        if end <= start:
+            raise Refusal(errors(400, "The end time of a plot must be later than its start time."))
+        intervals = self.context.count(request, "intervals", 24)
+        return self._within_limit([archive.plot(point, start, end, intervals) for point in points])
+
     def _interval(self, request: Request, name: str, default: str) -> int:
         try:
             return parse_interval(request.first(name) or default) // MICROSECOND
@@ -120,11 +152,14 @@ class StreamControllers:
     def _at_time(self, request: Request, archive: Archive, points: Sequence[Point]) -> list[Run]:
         if not request.first("time"):
             raise Refusal(errors(400, "The 'time' parameter is required."))
-        time = self.context.time(request, "time", "*")
+        time, mode = self.context.time(request, "time", "*"), self._mode(request)
+        return [archive.nearest(point, time, mode) or archive.no_data(point, time) for point in points]
+
+    def _mode(self, request: Request) -> str:
         mode = request.first("retrievalMode") or "Auto"
         if mode.lower() not in ("auto", "atorbefore", "before", "atorafter", "after", "exact"):
             raise Refusal(errors(400, f"Parameter 'retrievalMode': '{mode}' is not valid."))
-        return [archive.nearest(point, time, mode) or archive.no_data(point, time) for point in points]
+        return mode
 
     # -- bodies -------------------------------------------------------------------------------------------------
 

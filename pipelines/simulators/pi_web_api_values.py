@@ -86,6 +86,31 @@ class Archive:
         )
         return Run(point, times, frame)
 
+    def plot(self, point: Point, first: int, last: int, intervals: int) -> Run:
+        """What a drawing of each interval needs: its first, last, lowest, highest and one bad value; no more than five.
+
+        The ends of the range are interpolated where nothing is recorded there.
+        """
+        start, stop = self.replay.rows(point, first, min(last, self.now))
+        times = self.replay.times[start:stop]
+        frame = self.replay.values.slice(start, stop - start)
+        values = frame["Value"].to_numpy().astype(np.float64)
+        good = frame["Good"].to_numpy() & np.isfinite(values)
+        edges = first + np.arange(intervals + 1) * ((last - first) / intervals)
+        owners = np.clip(np.searchsorted(edges, times, side="right") - 1, 0, intervals - 1)
+        chosen: set[int] = set()
+        for number in np.unique(owners):
+            own = np.flatnonzero(owners == number)
+            usable = own[good[own]]
+            chosen.update((int(own[0]), int(own[-1])))
+            if len(usable):
+                chosen.update((int(usable[values[usable].argmin()]), int(usable[values[usable].argmax()])))
+            chosen.update(int(bad) for bad in own[~good[own]][:1])
+        order = sorted(chosen)
+        run = Run(point, times[order], frame[order])
+        asked = Range(start=first, end=last, limit=len(order) + 2)
+        return self._with_ends(point, run, first, min(last, self.now), asked)
+
     def nearest(self, point: Point, time: int, mode: str) -> Run | None:
         """The recorded value at, before or after a time, by the vendor's retrieval modes; none when there is none."""
         start, stop = self.replay.rows(point, time, time)

@@ -7,6 +7,7 @@ from importlib.metadata import version
 import polars as pl
 
 from pipelines.lake import Partition, empty
+from pipelines.stages import lineage
 from pipelines.stages.stage import Stage, StageResult
 from pipelines.stages.workspace import Workspace
 from pipelines.transforms import dimensions
@@ -43,6 +44,8 @@ def publish(ws: Workspace, _labels: Sequence[date]) -> StageResult:
     high_water = _high_water(ws, last)
     tables: dict[str, pl.DataFrame | pl.LazyFrame] = {name: ws.lake.read(name, first, last) for name in OUT_TABLES}
     tables |= _dimensions(ws, first, last, high_water)
+    sources = lineage.tables(ws, first, last)
+    tables |= sources
     result = build_and_publish(
         ws.warehouse_dir,
         tables,
@@ -55,7 +58,8 @@ def publish(ws: Workspace, _labels: Sequence[date]) -> StageResult:
             inputs=[
                 InputPartition(table=p.table, partition=p.partition, sha256=p.entry.sha256, rows=p.entry.rows)
                 for p in parts
-            ],
+            ]
+            + lineage.inputs(ws, sources, (*OUT_TABLES, *DAILY, *SNAPSHOTS)),
             high_water=high_water,
         ),
         progress=ws.report,

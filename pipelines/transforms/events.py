@@ -1,7 +1,7 @@
 """Loss events by production day: what Energy Components books, made into the input of attribution.
 
 Belongs here: group and child rows, clipping to the facility's day, loss per phase, confidence; rejected rows.
-Not here: what codes mean (events_objects), downtime without an event (events_downtime), shares (drivers).
+Not here: what codes mean (events_objects), events that nobody booked (events_downtime, events_derived), shares (drivers).
 Loss while it lasts, the first that exists: daily split ÷ hours in the day, entered volume ÷ hours of the event,
 entered rate, the remaining rate, else the whole flow of the target. Rates per 24 h in bbl/d and scf/d.
 """
@@ -16,6 +16,7 @@ import polars as pl
 
 from pipelines.transforms.drivers_network import TopologyBook
 from pipelines.transforms.events_confidence import with_confidence
+from pipelines.transforms.events_derived import Measured, derived_events
 from pipelines.transforms.events_downtime import downtime_events
 from pipelines.transforms.events_objects import (
     WELL,
@@ -73,14 +74,16 @@ def daily_events(
     wells: pl.DataFrame,
     production: pl.DataFrame,
     absent_days: str,
+    measured: Measured | None = None,
 ) -> DailyEvents:
     """core__daily_event of the labels, label × event × phase, sorted by key, and the rows that were rejected.
 
     `events`, `event_days`: raw deferment events and their daily split; rows of other labels may be given, and a GROUP
     with a child in any of them is dropped from loss. The factors turn raw columns into base units by column name; a
     column without one is in base units. `wells`, `production`: core__daily_well and core__daily_production of the labels.
-    `absent_days` is `unknown` or `down`. An open event lasts to the end of `last_closed`. Rejected: rows of an unknown
-    object, and events that do not end after they begin.
+    `absent_days` is `unknown` or `down`. An open event lasts to the end of `last_closed`. With `measured` the events that
+    measurements show and nobody booked stand beside them. Rejected: rows of an unknown object, and events that do not end
+    after they begin. Raises NetworkError where a derived event needs a network that has no valid cut.
     """
     book = TopologyBook(reference.facilities, reference.facility_networks, reference.edges, reference.externals)
     accepted, quarantine = _placed(events, reference, calendar, now)
@@ -98,7 +101,22 @@ def daily_events(
         booked=timed.select("production_date", "facility_id", "well_id", "event_type"),
         absent_days=absent_days,
     )
-    rows = with_confidence(pl.concat([targeted, down]), production)
+    found = pl.concat([targeted, down])
+    if measured is not None:
+        derived = derived_events(
+            found,
+            measured,
+            labels=labels,
+            last_closed=last_closed,
+            book=book,
+            calendar=calendar,
+            facilities=reference.facilities,
+            streams=reference.streams,
+            reason_codes=reference.reason_codes,
+            production=production,
+        )
+        found = pl.concat([found, derived])
+    rows = with_confidence(found, production)
     schema = CoreDailyEvent.create_empty().schema
     table = rows.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
     return DailyEvents(

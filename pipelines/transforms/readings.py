@@ -249,17 +249,19 @@ def _sorted(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _finish(wanted: pl.DataFrame, summary: pl.DataFrame) -> pl.DataFrame:
-    seconds = pl.col("day_hours") * 3600.0 * _MICROSECONDS
+    # A share is a product: Polars divides by a column of one value as by a reciprocal, so that a quotient's last bit would
+    # depend on how many labels are computed together.
+    share = 1.0 / (pl.col("day_hours") * 3600.0 * _MICROSECONDS)
     result = (
         wanted.join(summary, on="key", how="left")
         .with_columns(
             pl.when(pl.col("held") > 0)
             .then(pl.col("weighted") / pl.col("held") * pl.col("factor"))
             .alias("time_weighted_mean"),
-            (pl.col("held").fill_null(0.0) / seconds).clip(0.0, 1.0).alias("good_fraction"),
+            (pl.col("held").fill_null(0.0) * share).clip(0.0, 1.0).alias("good_fraction"),
             pl.col("sample_count").fill_null(0),
             pl.when(pl.col("held") > 0)
-            .then((pl.col("frozen").fill_null(0.0) / seconds).clip(0.0, 1.0))
+            .then((pl.col("frozen").fill_null(0.0) * share).clip(0.0, 1.0))
             .alias("frozen_fraction"),
             (pl.col("last_value") * pl.col("factor")).alias("last_value"),
             pl.col("last_at").cast(pl.Datetime("us", "UTC")).alias("last_good_at_utc"),

@@ -101,7 +101,8 @@ def site_meters(streams: pl.DataFrame, tags: pl.DataFrame, terminals: pl.DataFra
 
 
 def _of_stream(stream: Row, twin: Row | None) -> Meter:
-    word: str = twin["measurement"] if twin else WORD_OF_ROLE.get(stream["role"], stream["role"])
+    role: str = stream["role"]
+    word: str = twin["measurement"] if twin else WORD_OF_ROLE.get(role, role)
     sigma = stream["sigma_fraction"]
     if sigma is None and twin:
         sigma = twin["sigma_fraction"]

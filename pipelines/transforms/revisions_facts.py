@@ -30,6 +30,7 @@ REACH_DAYS = 90
 # A sentence that names more facts than this is no longer read; the facts have rows of their own.
 MOST_NAMED = 12
 _KEY = ["production_date", "node_id", "network"]
+_PLACE = (pl.col("node_id"), "/", pl.col("network"))
 
 
 def changed_facts(
@@ -52,12 +53,10 @@ def changed_facts(
         .when(pl.col("kind") == POTENTIAL)
         .then(_potential_reason())
         .when(pl.col("kind") == TARGET)
-        .then(_step("target", "target_version", same=pl.format("target:{} changed", "target_version")))
+        .then(_step("target", "target_version", same=text("target:", pl.col("target_version"), " changed")))
         .otherwise(pl.lit("capacity:register"))
     )
-    base = rows.filter(pl.col("reason").is_not_null()).with_columns(
-        cause=pl.format("{} of {}/{}", "reason", "node_id", "network")
-    )
+    base = rows.filter(pl.col("reason").is_not_null()).with_columns(cause=text(pl.col("reason"), " of ", *_PLACE))
     computed = _computed_potentials(rows.filter(pl.col("reason").is_null()), base, earlier, recomputed)
     return pl.concat([base, computed], how="diagonal").select(
         *_KEY,
@@ -84,10 +83,10 @@ def _production_reason(recomputed: str) -> pl.Expr:
         pl.when(pl.col("source") == "pi")
         .then(pl.lit("pi:re-read"))
         .when(pl.col("revision").ne_missing(pl.col("revision_before")) & pl.col("revision").is_not_null())
-        .then(pl.format("ec:revision {}", "revision"))
+        .then(text("ec:revision ", pl.col("revision")))
         .when(pl.col("source").is_null() | is_same_row)
         .then(pl.lit(recomputed))
-        .otherwise(pl.format("{}:updated", "source"))
+        .otherwise(text(pl.col("source"), ":updated"))
     )
     return _step("source", "source", same=same)
 
@@ -96,14 +95,14 @@ def _potential_reason() -> pl.Expr:
     """Null where the potential follows from other facts."""
     basis = pl.col("potential_basis")
     is_computed = basis.is_in([*_FROM_TARGET, *_FROM_CAPACITY, *_FROM_HISTORY])
-    same = pl.when(~is_computed).then(pl.format("ec:{}", basis.replace({"ec": "potential"})))
+    same = pl.when(~is_computed).then(text("ec:", basis.replace({"ec": "potential"})))
     return _step("potential", "potential_basis", same=same)
 
 
 def _step(subject: str, word: str, *, same: pl.Expr) -> pl.Expr:
     """`subject:before→after` where the word changed."""
     before, after = pl.col(f"{word}_before").fill_null("none"), pl.col(word).fill_null("none")
-    return pl.when(before != after).then(pl.format(f"{subject}:{{}}→{{}}", before, after)).otherwise(same)
+    return pl.when(before != after).then(text(f"{subject}:", before, "→", after)).otherwise(same)
 
 
 def _computed_potentials(
@@ -128,7 +127,7 @@ def _computed_potentials(
         _of(rows, _FROM_HISTORY)
         .join(history, left_on="node_id", right_on="facility_id", how="inner")
         .filter(days_back.is_between(0, REACH_DAYS))
-        .select("row", pl.format("{} on {}", "cause", "fact_date").alias("cause"))
+        .select("row", text(pl.col("cause"), " on ", pl.col("fact_date")).alias("cause"))
     )
     named = pl.concat(roots).group_by("row").agg(listed())
     return (
@@ -137,7 +136,7 @@ def _computed_potentials(
             reason=pl.when(pl.col("cause").is_null())
             .then(pl.lit(recomputed))
             .otherwise(pl.concat_str(pl.lit(PREFIX), "cause")),
-            cause=pl.col("cause").fill_null(pl.format(f"{recomputed} of {{}}/{{}}", "node_id", "network")),
+            cause=pl.col("cause").fill_null(text(f"{recomputed} of ", *_PLACE)),
         )
         .drop("row")
     )
@@ -151,5 +150,13 @@ def listed() -> pl.Expr:
     """The causes of a group in one text, each once, in order; beyond MOST_NAMED only how many."""
     known = pl.col("cause").drop_nulls().unique().sort()
     more = known.len().cast(pl.Int64) - MOST_NAMED
-    rest = pl.when(more > 0).then(pl.format("; and {} more", more)).otherwise(pl.lit(""))
+    rest = pl.when(more > 0).then(text("; and ", more, " more")).otherwise(pl.lit(""))
     return pl.concat_str(known.head(MOST_NAMED).str.join("; "), rest).alias("cause")
+
+
+def text(*parts: str | pl.Expr) -> pl.Expr:
+    """Parts joined, null where one is; words are taken as they are.
+
+    Not pl.format: Polars 2.1 panics in it on a column with an empty chunk in its middle, which a concat can leave.
+    """
+    return pl.concat_str([pl.lit(part) if isinstance(part, str) else part for part in parts])

@@ -18,7 +18,16 @@ from pipelines.transforms.revisions_causes import (
 )
 from pipelines.transforms.revisions_differences import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, differences
 from pipelines.transforms.revisions_events import changed_events
-from pipelines.transforms.revisions_facts import FACILITY, FACT_OF, PREFIX, PRODUCTION, REACH_DAYS, WORDS, changed_facts
+from pipelines.transforms.revisions_facts import (
+    FACILITY,
+    FACT_OF,
+    PREFIX,
+    PRODUCTION,
+    REACH_DAYS,
+    WORDS,
+    changed_facts,
+    text,
+)
 from pipelines.transforms.revisions_terminals import reasoned_terminals
 from pipelines.transforms.terminals import CONTEXT_DAYS
 from warehouse.catalog.out import OutDailyGapDriver, OutDailyProduction, OutDailyTerminal
@@ -134,12 +143,12 @@ def _restated_terminals(changes: pl.DataFrame, facts: pl.DataFrame, earlier: pl.
 
 
 def _what(view: str) -> pl.Expr:
-    return pl.format(f"{view}.{{}}", "column").alias("what")
+    return text(f"{view}.", pl.col("column")).alias("what")
 
 
 def _derived() -> pl.Expr:
     """`derived:<cause>`, null without one."""
-    return pl.concat_str(pl.lit(PREFIX), pl.col("cause"))
+    return text(PREFIX, pl.col("cause"))
 
 
 def _told_before(restated: pl.DataFrame) -> pl.DataFrame:
@@ -148,7 +157,7 @@ def _told_before(restated: pl.DataFrame) -> pl.DataFrame:
     cause = (
         pl.when(reason.str.starts_with(PREFIX))
         .then(reason.str.strip_prefix(PREFIX))
-        .otherwise(pl.format("{} of {}", reason, "entity_id"))
+        .otherwise(text(reason, " of ", pl.col("entity_id")))
     )
     return restated.with_columns(cause=cause)
 

@@ -3,7 +3,7 @@ elsewhere, and the rest hangs on those, some of it days later."""
 
 import polars as pl
 
-from pipelines.transforms.revisions_facts import PREFIX, PRODUCTION, listed
+from pipelines.transforms.revisions_facts import PREFIX, PRODUCTION, listed, text
 from pipelines.transforms.terminals import CONTEXT_DAYS
 
 _FACTS = ("gross_stock", "lifted")
@@ -28,7 +28,7 @@ def reasoned_terminals(changes: pl.DataFrame, facts: pl.DataFrame, earlier: pl.D
     here = ["production_date", "terminal_id", "cause"]
     moved = pl.concat(
         [
-            base.with_columns(cause=pl.format("{} of {}", "reason", "terminal_id")).select(here),
+            base.with_columns(cause=text(pl.col("reason"), " of ", pl.col("terminal_id"))).select(here),
             received.select(here),
             earlier.filter(pl.col("what").str.starts_with("terminal_daily."))
             .rename({"entity_id": "terminal_id"})
@@ -44,7 +44,7 @@ def reasoned_terminals(changes: pl.DataFrame, facts: pl.DataFrame, earlier: pl.D
     dependents = (
         rows.filter(~column.is_in(list(_FACTS)))
         .join(causes, on="row", how="left")
-        .with_columns(reason=pl.concat_str(pl.lit(PREFIX), pl.col("cause")))
+        .with_columns(reason=text(PREFIX, pl.col("cause")))
     )
     return pl.concat([base, dependents.select(base.columns)]).drop("row")
 
@@ -63,5 +63,5 @@ def _received(rows: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
 
 def _stock_reason() -> pl.Expr:
     before, after = pl.col("source_before").fill_null("none"), pl.col("source").fill_null("none")
-    again = pl.when(after == "pi").then(pl.lit("pi:re-read")).otherwise(pl.format("{}:updated", after))
-    return pl.when(before != after).then(pl.format("source:{}→{}", before, after)).otherwise(again)
+    again = pl.when(after == "pi").then(pl.lit("pi:re-read")).otherwise(text(after, ":updated"))
+    return pl.when(before != after).then(text("source:", before, "→", after)).otherwise(again)

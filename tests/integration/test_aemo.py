@@ -107,7 +107,9 @@ def test_overbooking_when_a_plant_delivers_more_than_its_outlook_then_residual_i
     over = plant_days.filter(pl.col("planned") > pl.col("deferred") + 1e-9)
     assert over.height > 0
     assert (over["unattributed"] < 0).all()
-    assert plant_days.select((pl.col("planned") + pl.col("unattributed") - pl.col("deferred")).abs().max()).item() < 1e-6
+    assert (
+        plant_days.select((pl.col("planned") + pl.col("unattributed") - pl.col("deferred")).abs().max()).item() < 1e-6
+    )
 
 
 def test_potential_when_capacity_changes_then_the_one_in_force_that_day(aemo: Loaded) -> None:

@@ -1,6 +1,7 @@
 """What the pipeline tells of corrections that its sources make after the day was loaded, against what was injected.
 
-Three loads of one lake: ten days ago, now, and some hours later. The servers' clock and the pipelines' move together.
+Loads of one lake: twenty days ago, ten days ago, now, and some hours later. The servers' clock and the pipelines' move
+together; in between the sources correct days that were loaded, and one row of the last day comes in late.
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,8 @@ from pipelines.stages.workspace import Workspace, label_range, open_workspace
 from pipelines.transforms.revisions import as_known_at
 from warehouse.release_files import database_path, file_sha256
 
-HISTORY_DAYS, PI_DAYS, DAYS_AGO = 60, 2, 10
+HISTORY_DAYS, PI_DAYS = 60, 2
+LOADED_DAYS_AGO = (20, 10, 0)
 NOW = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
 # The last rows of the sandbox come in some hours after its clock, still within the production day.
 LATER = NOW + timedelta(hours=8)
@@ -53,6 +55,7 @@ class History:
     settings: Settings
     workspace: Workspace
     before: Load
+    between: Load
     corrected: Load
     late: Load
     compared_late: int
@@ -73,12 +76,18 @@ class History:
         return self.sql(load, f"SELECT * FROM restatement WHERE {known} AND known_at_utc <= '{load.at.isoformat()}'")
 
     def visible(self) -> pl.DataFrame:
-        """Corrections that became visible between the first two loads, of days that both hold and the second read again."""
-        last_before = self.workspace.calendar.latest_closed(self.before.at)
-        first_read = self.workspace.calendar.latest_closed(self.corrected.at) - timedelta(days=TRAILING_DAYS - 1)
+        """Corrections that became visible between two loads, of days that both hold and the later one read again."""
+        closed = self.workspace.calendar.latest_closed
+        steps = [(self.before.at, self.between.at), (self.between.at, self.corrected.at)]
+        seen, day = pl.col("visible_from_utc"), pl.col("production_date")
         return self.truth("correction").filter(
-            (pl.col("visible_from_utc") > self.before.at) & (pl.col("visible_from_utc") <= self.corrected.at),
-            pl.col("production_date").is_between(first_read, last_before),
+            pl.any_horizontal(
+                (seen > begin)
+                & (seen <= end)
+                & (day >= closed(end) - timedelta(days=TRAILING_DAYS - 1))
+                & (day <= closed(begin))
+                for begin, end in steps
+            )
         )
 
 
@@ -116,10 +125,11 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
             running.clock.set(moment)
             return replace(ws, now=clock(moment), run_id=f"{moment:%d-%H}")
 
-        ago = NOW - timedelta(days=DAYS_AGO)
-        first = bootstrap(at(ago), replace(loaded, history_days=HISTORY_DAYS - DAYS_AGO))
-        before = _load(ws, ago, first)
-        corrected = _load(ws, NOW, bootstrap(at(NOW), loaded))
+        loads = []
+        for days_ago in LOADED_DAYS_AGO:
+            moment = NOW - timedelta(days=days_ago)
+            release_id = bootstrap(at(moment), replace(loaded, history_days=HISTORY_DAYS - days_ago))
+            loads.append(_load(ws, moment, release_id))
         # The last load goes the way of a scheduled refresh: every stage over the trailing days, in days and not in months.
         refresh = replace(at(LATER), is_bootstrap=False)
         labels = label_range(refresh.latest_label - timedelta(days=TRAILING_DAYS - 1), refresh.latest_label)
@@ -128,7 +138,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
         }
         late = _load(ws, LATER, str(results["warehouse__release"].figures["release"]))
         compared = results["out__restatement"].figures["days compared"]
-        yield History(running, loaded, refresh, before, corrected, late, compared)
+        yield History(running, loaded, refresh, *loads, late, compared)
 
 
 def test_restatement_when_a_correction_becomes_visible_then_old_new_and_delta_are_right(history: History) -> None:
@@ -136,7 +146,7 @@ def test_restatement_when_a_correction_becomes_visible_then_old_new_and_delta_ar
         pl.col("what") == "production_daily.production_volume"
     )
     wanted = history.visible().with_columns(entity_id=pl.col("facility_id") + "/" + pl.col("network"))
-    assert wanted.height >= 3
+    assert wanted.height >= 6
     found = wanted.join(told, on=["entity_id", "production_date"], how="left")
     wrong = found.filter(
         (
@@ -170,7 +180,7 @@ def test_restatement_when_corrections_are_told_then_nothing_else_is_but_their_de
 
 
 @pytest.mark.parametrize("view", NUMBERS)
-@pytest.mark.parametrize("step", ["corrected", "late"])
+@pytest.mark.parametrize("step", ["between", "corrected", "late"])
 def test_restatement_when_two_releases_differ_then_it_holds_every_number_that_changed_and_no_other(
     history: History, step: str, view: str
 ) -> None:
@@ -235,8 +245,10 @@ def test_restatement_when_the_source_itself_arrives_late_then_the_estimate_is_sa
 
 def test_restatement_when_a_day_is_loaded_for_the_first_time_then_it_has_none(history: History) -> None:
     assert history.sql(history.before, "SELECT * FROM restatement").is_empty()
-    told = history.told(history.corrected, history.before)
-    assert told["production_date"].max() <= history.workspace.calendar.latest_closed(history.before.at)
+    for load, earlier in ((history.between, history.before), (history.corrected, history.between)):
+        told = history.told(load, earlier)
+        assert told.height > 0
+        assert told["production_date"].max() <= history.workspace.calendar.latest_closed(earlier.at)
 
 
 def test_restatement_when_one_day_changed_then_only_that_day_is_compared(history: History) -> None:
@@ -245,7 +257,7 @@ def test_restatement_when_one_day_changed_then_only_that_day_is_compared(history
 
 
 def test_releases_when_later_ones_correct_them_then_they_read_as_they_did(history: History) -> None:
-    for load in (history.before, history.corrected, history.late):
+    for load in (history.before, history.between, history.corrected, history.late):
         path = database_path(history.workspace.warehouse_dir, load.release_id)
         assert file_sha256(path) == load.sha256
         assert _checksum(path) == load.checksum
@@ -262,7 +274,7 @@ def test_actuals_when_asked_as_known_at_a_load_then_they_are_what_its_release_sa
     lake = history.workspace.lake
     first, last = lake.labels("core__daily_production")[0], history.workspace.latest_label
     versions = lake.read("core__actual", first, last)
-    for load in (history.before, history.corrected, history.late):
+    for load in (history.before, history.between, history.corrected, history.late):
         known = as_known_at(versions, load.at)
         released = history.sql(
             load,

@@ -20,7 +20,9 @@ OPERATORS = {
     "D2": "volve",
     "D3": "volve-absent-down",
 }
-TOTALS = "SELECT sum(production_volume) AS volume FROM production_daily WHERE node_level = 'facility' AND network = 'oil'"
+TOTALS = (
+    "SELECT sum(production_volume) AS volume FROM production_daily WHERE node_level = 'facility' AND network = 'oil'"
+)
 LOSSES = """
 SELECT event_id, sum(volume_if_alone) AS alone FROM gap_driver_daily
 WHERE network = 'oil' AND event_id LIKE 'ech:%' GROUP BY event_id
@@ -48,9 +50,7 @@ def wells(case: tuple[str, Loaded]) -> pl.DataFrame:
     return lake.read("core__daily_well", labels[0], labels[-1])
 
 
-def test_oil_when_volve_is_replayed_then_total_is_the_oracles(
-    case: tuple[str, Loaded], oracle: dict[str, Any]
-) -> None:
+def test_oil_when_volve_is_replayed_then_total_is_the_oracles(case: tuple[str, Loaded], oracle: dict[str, Any]) -> None:
     assert case[1].sql(TOTALS)["volume"].item() == pytest.approx(oracle["oil_bbl"], rel=1e-6)
 
 

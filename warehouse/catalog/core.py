@@ -136,6 +136,29 @@ class CoreDailyEvent(dy.Schema):
     evidence = c.text("References to source rows, separated by a space.")
 
 
+class CoreDailyEquipmentStop(dy.Schema):
+    """A stretch of a production day in which PI says that equipment stands, and the flow of its facility meanwhile."""
+
+    production_date = c.day()
+    tag_id = dy.UInt32(primary_key=True, description="Our number of the run-status tag.")
+    from_utc = c.instant("Start of the stretch within the day.", nullable=False, primary_key=True)
+    to_utc = c.instant("End of the stretch within the day.", nullable=False)
+    tag_name = c.text("PI point name.", nullable=False)
+    facility_id = c.text("Facility of the equipment.", nullable=False)
+    equipment_id = c.text("Equipment that the tag belongs to.")
+    phase = c.choice("Phase that is measured through the facility.", ("oil", "gas"), nullable=True)
+    started_at_utc = c.instant("When the equipment stopped, also on an earlier day.", nullable=False)
+    flow_down = c.number(
+        "Flow through the facility over the stretch, Σ of its flow meters in PI; null where they were not good for half "
+        "of it.",
+        "bbl/d | scf/d",
+    )
+    flow_running = c.number(
+        "Flow through the facility while the equipment ran that day, or, where it stood all day, when it last ran.",
+        "bbl/d | scf/d",
+    )
+
+
 class CoreDailyTerminal(dy.Schema):
     """A terminal's stock, receipts and liftings over one production day."""
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 import dataframely as dy
 
-from warehouse.catalog import core, out, raw, reconciliation, release
+from warehouse.catalog import core, lineage, out, raw, reconciliation, release
 
 Layer = Literal["raw", "core", "out", "release"]
 
@@ -59,6 +59,7 @@ TABLES: dict[str, Table] = _tables(
     Table("core__daily_well", core.CoreDailyWell, "core", True),
     Table("core__daily_potential", core.CoreDailyPotential, "core", True),
     Table("core__daily_event", core.CoreDailyEvent, "core", True),
+    Table("core__daily_equipment_stop", core.CoreDailyEquipmentStop, "core", True),
     Table("core__daily_terminal", core.CoreDailyTerminal, "core", True),
     Table("core__carry_state", core.CoreCarryState, "core", True),
     Table("core__quarantine", core.CoreQuarantine, "core", True),
@@ -92,6 +93,10 @@ TABLES: dict[str, Table] = _tables(
     Table("restatement", release.Restatement, "release", False, "restatement"),
     Table("quarantine", release.Quarantine, "release", False, "quarantine"),
     Table("source_freshness", release.SourceFreshness, "release", False, "source_freshness"),
+    Table("source_row", lineage.SourceRow, "release", False, "source_row"),
+    Table("source_register", lineage.SourceRegister, "release", False, "source_register"),
+    Table("capacity_limit", lineage.CapacityLimit, "release", False, "capacity_limit"),
+    Table("terminal_balance", lineage.TerminalBalance, "release", False, "terminal_balance"),
     Table("dictionary", release.Dictionary, "release", False, "dictionary"),
     Table("release_info", release.ReleaseInfo, "release", False, "release_info"),
 )

@@ -16,6 +16,7 @@ ADDRESSES = {
     "/api/v1/production-flow": "/api/v1/production-flow",
     "/api/v1/terminal/{terminalId}/operations": "/api/v1/terminal/tm-east/operations",
     "/api/v1/hubs/{hubId}/performance": "/api/v1/hubs/hub-birch/performance?window=90d",
+    "/api/v1/reconciliation": "/api/v1/reconciliation?network=oil",
     "/healthz": "/healthz",
     "/readyz": "/readyz",
 }

@@ -222,6 +222,50 @@ def test_high_water_when_latest_day_goes_back_then_refuses(judge: Judge) -> None
     assert "latest production day" in result["high_water_marks_never_fall"].detail
 
 
+UNIT = "no_production_jumps_by_a_unit"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("production = production * 1000 WHERE node_id = 'gp-alder' AND network = 'exportGas'", "gp-alder exportGas"),
+        (f"production = production * 1000 WHERE {ALDER_OIL}", "fs-alder oil"),
+        (f"production = production * 1e6 WHERE node_id = 'fs-birch' AND network = 'flaredGas' AND production_date = {LAST}",
+         "fs-birch flaredGas"),
+        (f"production = production / 1000 WHERE node_id = 'fs-alder' AND network = 'oil' AND production_date = {LAST} - 1",
+         "where 36000.0 is usual"),
+    ],
+)  # fmt: skip
+def test_units_when_a_production_is_in_another_unit_then_refuses(judge: Judge, change: str, says: str) -> None:
+    result = judge(f"{CHANGE} {change}", against=True, only=UNIT)[UNIT]
+    assert not result.passed
+    assert says in result.detail
+    assert result.measured["widest_factor"] > 316
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"production = production * 35.3 WHERE {ALDER_OIL}",  # other gates' business
+        f"production = 0 WHERE {ALDER_OIL}",
+        f"production = NULL WHERE {ALDER_OIL}",
+        f"production = 20 WHERE {ALDER_OIL}",  # the latest day's events explain the loss
+        f"production = 1 WHERE network = 'flaredGas' AND production_date = {LAST}",  # flares go out
+    ],
+)
+def test_units_when_a_day_is_poor_shut_or_explained_then_passes(judge: Judge, change: str) -> None:
+    assert judge(f"{CHANGE} {change}", against=True, only=UNIT)[UNIT].passed
+
+
+def test_units_when_the_release_is_the_first_or_the_facility_new_then_exempt(judge: Judge) -> None:
+    thousandfold = f"{CHANGE} production = production * 1000 WHERE {ALDER_OIL}"
+    assert judge(thousandfold, only=UNIT)[UNIT].passed
+    new = f"{CHANGE} node_id = 'fs-new', production = production * 1000 WHERE node_id = 'fs-alder'"
+    result = judge(new, against=True, only=UNIT)[UNIT]
+    assert result.passed
+    assert result.measured["checked"] == 29  # thirty-nine with fs-alder
+
+
 def test_history_gates_when_nothing_is_in_force_then_exempt(judge: Judge) -> None:
     results = judge(f"DELETE FROM {PRODUCTION} WHERE production_date < DATE '{date(2026, 11, 20)}'", high_water={})
     assert results["row_counts_stay_within_thirty_percent"].passed
