@@ -13,6 +13,8 @@ from api.edge import Edge
 from api.follower import Follower
 from api.routes import (
     assets,
+    changes,
+    data_releases,
     gap_drivers,
     health,
     hub_performance,
@@ -34,6 +36,11 @@ HANDLERS = (
     terminal_operations.get_terminal_operations,
     hub_performance.get_hub_performance,
     reconciliation.get_reconciliation,
+    changes.list_changes,
+    data_releases.list_data_releases,
+    data_releases.get_data_release,
+    data_releases.activate_data_release,
+    data_releases.resume_data_releases,
     openapi.get_openapi,
     problem_pages.list_problem_pages,
     problem_pages.get_problem_page,

@@ -41,12 +41,13 @@ def document(application: Litestar) -> dict[str, Any]:
     """The whole document."""
     operations = dict(_operations(application))
     types = [operation.answer for operation in operations.values()]
+    bodies = [operation.body for operation in operations.values() if operation.body is not None]
     answers, components = msgspec.json.schema_components(
-        [*types, ProblemBody, Health, Readiness], ref_template=REFERENCE
+        [*types, *bodies, ProblemBody, Health, Readiness], ref_template=REFERENCE
     )
     paths: dict[str, Any] = {}
     for (path, operation), answer in zip(operations.items(), answers, strict=False):
-        paths[path] = {"get": _operation(operation, answer)}
+        paths[path] = {operation.method: _operation(operation, answer)}
     paths["/healthz"] = {"get": _health("getHealth", "The process runs", "Health", ())}
     paths["/readyz"] = {"get": _health("getReadiness", "A release is loaded and answers", "Readiness", (503,))}
     return {
@@ -59,7 +60,7 @@ def document(application: Litestar) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/", "description": "This server."}],
-        "tags": [{"name": name} for name in ("production", "deferment", "topology", "terminals", "health")],
+        "tags": [{"name": name} for name in ("production", "deferment", "topology", "terminals", "releases", "health")],
         "security": [],
         "paths": paths,
         "components": {
@@ -108,32 +109,43 @@ def _operation(operation: Operation, answer: dict[str, Any]) -> dict[str, Any]:
         }
         for parameter in operation.parameters
     ]
-    parameters.append(
-        {
-            "name": "If-None-Match",
-            "in": "header",
-            "required": False,
-            "description": "ETag of an answer that the client holds.",
-            "schema": {"type": "string"},
-        }
+    if operation.is_of_release:
+        parameters.append(_IF_NONE_MATCH)
+    headers = (
+        {name: {"$ref": f"#/components/headers/{name}"} for name in RELEASE_HEADERS} if operation.is_of_release else {}
     )
-    headers = {name: {"$ref": f"#/components/headers/{name}"} for name in RELEASE_HEADERS}
+    confirmed = {"304": {"description": "What the client holds is still right.", "headers": headers}}
     return {
         "operationId": operation.operation_id,
         "summary": operation.summary,
         "description": operation.description,
         "tags": [operation.tag],
         "parameters": parameters,
+        **({"requestBody": _body(operation.body)} if operation.body is not None else {}),
         "responses": {
             "200": {
                 "description": operation.summary,
                 "headers": headers,
                 "content": {"application/json": {"schema": _refined(answer)}},
             },
-            "304": {"description": "What the client holds is still right.", "headers": headers},
+            **(confirmed if operation.is_of_release else {}),
             **{str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in operation.problems},
         },
     }
+
+
+_IF_NONE_MATCH: dict[str, Any] = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "ETag of an answer that the client holds.",
+    "schema": {"type": "string"},
+}
+
+
+def _body(struct: Any) -> dict[str, Any]:
+    schema = {"$ref": REFERENCE.format(name=struct.__name__)}
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
 def _health(operation_id: str, summary: str, name: str, problems: tuple[int, ...]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ KEY = "operation"
 
 @dataclass(frozen=True)
 class Operation:
-    """One documented operation. `answer` is the struct of the 200, or a list of it; `path_parameters` describes them."""
+    """One documented operation. `answer` is the struct of the 200, or a list of it; `path_parameters` describes them; `body` is
+    the struct that is sent."""
 
     operation_id: str
     summary: str
@@ -21,6 +22,10 @@ class Operation:
     parameters: Sequence[Parameter] = ()
     path_parameters: tuple[tuple[str, str], ...] = ()
     problems: tuple[int, ...] = (400, 404, 405, 406, 410, 413, 414, 500, 503)
+    method: str = "get"
+    body: Any = None
+    # An answer of the moment has no entity tag and is never confirmed by 304.
+    is_of_release: bool = True
 
 
 def documented(operation: Operation) -> dict[str, Any]:

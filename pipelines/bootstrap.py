@@ -10,14 +10,31 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from pipelines import settings as environment
+from pipelines.fingerprint import fingerprint, is_computed_by, set_computed_by
 from pipelines.settings import TRAILING_DAYS, Settings, SettingsError
 from pipelines.site import SiteError
 from pipelines.sources.errors import SourceError
+from pipelines.sources.mapping import MappingFaults
 from pipelines.stages import raw_energy_components, raw_pi
 from pipelines.stages.registry import STAGES
+from pipelines.stages.release import ReleaseRefused
 from pipelines.stages.stage import Stage, StageResult
 from pipelines.stages.workspace import Workspace, label_range, open_workspace
+from pipelines.transforms.network import NetworkError
+from pipelines.transforms.units import UnitError
+from warehouse.errors import WarehouseError
 
+# What an operator can mend: shown as a sentence, without a trace.
+FAULTS = (
+    SettingsError,
+    SiteError,
+    MappingFaults,
+    SourceError,
+    UnitError,
+    NetworkError,
+    ReleaseRefused,
+    WarehouseError,
+)
 # Labels that core and out compute in one go: bounds memory, and is long enough to forget a stage's fixed cost.
 CHUNK_LABELS = 62
 
@@ -98,7 +115,11 @@ def _first_day(partition: str, labels: Sequence[date]) -> date:
 def _compute(ws: Workspace, labels: Sequence[date], changed: date | None) -> None:
     """Run core and out over the labels from the first change on, and over those never computed."""
     stages = [s for s in STAGES.values() if s.name.startswith(("core", "out"))]
+    mark = fingerprint(ws.site.folder)
     known = set(ws.lake.labels(stages[-1].tables[0]))
+    if known and not is_computed_by(ws.lake, mark):
+        ws.report("code or reference files changed: every day is computed anew")
+        known = set()
     missing = [label for label in labels if label not in known]
     begin = min([label for label in (changed, *missing[:1]) if label is not None], default=None)
     if begin is None or begin > labels[-1]:
@@ -114,6 +135,7 @@ def _compute(ws: Workspace, labels: Sequence[date], changed: date | None) -> Non
         with ws.step(f"core and out: {chunk[0]} to {chunk[-1]}, {len(daily)} stages"):
             for stage in daily:
                 stage.run(ws, chunk)
+    set_computed_by(ws.lake, mark)
 
 
 def chunks(labels: Sequence[date]) -> Iterable[list[date]]:
@@ -136,7 +158,7 @@ def main() -> int:
         settings = environment.load()
         ws = replace(open_workspace(settings, is_bootstrap=True), report=logging.getLogger("pipelines").info)
         release_id = bootstrap(ws, settings)
-    except (SettingsError, SiteError, SourceError) as error:
+    except FAULTS as error:
         logging.getLogger("pipelines").error("%s", error)
         return 1
     logging.getLogger("pipelines").info("release %s is current", release_id)

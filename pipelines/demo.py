@@ -14,12 +14,9 @@ from types import FrameType
 
 from pipelines import settings as environment
 from pipelines import site as sites
-from pipelines.bootstrap import bootstrap
+from pipelines.bootstrap import FAULTS, bootstrap
 from pipelines.demo_endpoints import call_every_endpoint
 from pipelines.demo_processes import Child, DemoError, free_port, read_environment_file, wait_for_http, wait_until
-from pipelines.settings import SettingsError
-from pipelines.site import SiteError
-from pipelines.sources.errors import SourceError
 from pipelines.stages.workspace import open_workspace
 
 SIMULATORS_START_SECONDS = 180.0
@@ -49,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("\nStopping …")
         return 0
-    except (DemoError, SiteError, SettingsError, SourceError) as error:
+    except (DemoError, *FAULTS) as error:
         say(f"\nThe demo stopped: {error}")
         return 1
     finally:

@@ -6,9 +6,11 @@ database refuses it. It is slow (about 20,000 rows a second) and never reads the
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import threading
+from collections import deque
 from collections.abc import Sequence
 from decimal import Decimal
 from types import TracebackType
@@ -41,9 +43,10 @@ class EcBackend:
 
     capabilities = frozenset({Capability.TRANSACTIONS})
 
-    def __init__(self, database: Database, password: str) -> None:
+    def __init__(self, database: Database, password: str, failures: deque[int] | None = None) -> None:
         self._database = database
         self._password = password
+        self._failures: deque[int] = deque() if failures is None else failures
         self._pinned: duckdb.DuckDBPyConnection | None = None
 
     def authenticate(self, username: str) -> str | None:
@@ -67,6 +70,8 @@ class EcBackend:
         return self._query(sql, binds)
 
     def _query(self, sql: str, binds: Sequence[Any]) -> Result:
+        with contextlib.suppress(IndexError):
+            raise BackendError("made to fail", ora_code=self._failures.popleft())
         given = [bind.value if isinstance(bind, BindVar) else bind for bind in binds]
         try:
             text, values = translated(sql, [_plain(value) for value in given], user=USER, now=self._database.now())
@@ -103,7 +108,10 @@ class EcBackend:
 
 
 class OracleServer:
-    """Listens on ``127.0.0.1``; user ``EC_READER``, any service name. Use as a context manager."""
+    """Listens on ``127.0.0.1``; user ``EC_READER``, any service name. Use as a context manager.
+
+    ``failures``: error numbers (such as 1555) with which the next queries fail, one each.
+    """
 
     host = "127.0.0.1"
 
@@ -112,6 +120,7 @@ class OracleServer:
     ) -> None:
         self._database = Database(replay, clock=clock or Clock(), owner=USER)
         self._password = password
+        self.failures: deque[int] = deque()
         self.port = port
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
@@ -126,7 +135,7 @@ class OracleServer:
             self._server = Server(
                 self.host,
                 self.port,
-                backend_factory=lambda: EcBackend(self._database, self._password),
+                backend_factory=lambda: EcBackend(self._database, self._password, self.failures),
                 field_version=FIELD_VERSION_19_1,
             )
         except OSError as error:

@@ -1,4 +1,4 @@
-"""A TCP proxy that makes the faults of a network: refuse, hang after accept, drop or stall mid-stream, slow.
+"""A TCP proxy that makes the faults of a network: refuse, hang after accept, drop, stall or garble mid-stream, slow.
 
 It stands in front of a server whose protocol cannot be bent from within, such as Oracle's.
 """
@@ -14,29 +14,34 @@ from typing import Any, Literal
 
 import msgspec
 
-TcpKind = Literal["refuse", "hang", "drop", "stall", "slow"]
+TcpKind = Literal["refuse", "hang", "drop", "stall", "garble", "slow"]
 HOST = "127.0.0.1"
 PIECE = 4096
 WAIT_SECONDS = 10.0
+GARBAGE = b"\xa5\x5a" * PIECE
 
 
 class TcpFault(msgspec.Struct, frozen=True, kw_only=True):
     """One network fault, in force for every connection until it is cleared.
 
     * ``refuse``: nobody listens. ``hang``: accepted, then silence.
-    * ``drop``, ``stall``: after ``after_bytes`` from the server the connection breaks, or stays open and silent.
-    * ``slow``: ``seconds`` between pieces from the server.
+    * ``drop``, ``stall``, ``garble``: after ``after_bytes`` from the server the connection breaks, stays open and silent,
+      or carries other bytes. ``once``: counted over all connections from when the fault was set, and then cleared.
+    * ``slow``: ``seconds`` between pieces of at most ``piece_bytes`` from the server.
     """
 
     kind: TcpKind
     after_bytes: int = 0
     seconds: float = 0.05
+    piece_bytes: int = PIECE
+    once: bool = False
 
 
 class TcpFaultProxy:
     """Listens on a loopback port and forwards to ``target_port``, under a fault or faithfully. A context manager.
 
-    A new fault holds for connections that are open as well, from the next piece on.
+    A new fault holds for connections that are open as well, from the next piece on. ``passed`` counts the bytes from
+    the server, on all connections, since the last ``set``.
     """
 
     host = HOST
@@ -45,6 +50,7 @@ class TcpFaultProxy:
         self.port = port
         self._target_port = target_port
         self._fault: TcpFault | None = None
+        self.passed = 0
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -69,7 +75,7 @@ class TcpFaultProxy:
 
     def set(self, fault: TcpFault | None) -> None:
         """Put a fault in force, or none."""
-        self._fault = fault
+        self._fault, self.passed = fault, 0
         refuses = fault is not None and fault.kind == "refuse"
         self._run(self._unlisten() if refuses else self._listen())
 
@@ -121,22 +127,39 @@ class TcpFaultProxy:
 
     async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """From the server to the client, as the fault in force has it."""
-        sent = 0
+        sent, is_stalled = 0, False
         while piece := await reader.read(PIECE):
-            fault = self._fault
-            if fault is not None and fault.kind == "slow":
-                await asyncio.sleep(fault.seconds)
-            if fault is not None and fault.kind in ("drop", "stall"):
-                writer.write(piece[: max(0, fault.after_bytes - sent)])
-                sent += len(piece)
-                await writer.drain()
-                if sent >= fault.after_bytes and fault.kind == "drop":
-                    writer.transport.abort()
-                    return
-                continue
+            fault, before = self._fault, sent
             sent += len(piece)
-            writer.write(piece)
+            if is_stalled:
+                continue
+            if fault is not None and fault.kind == "slow":
+                await self._dripped(piece, fault, writer)
+                continue
+            if fault is not None and fault.once:
+                before = self.passed
+            self.passed += len(piece)
+            reached = fault is not None and before + len(piece) >= fault.after_bytes
+            if fault is None or fault.kind not in ("drop", "stall", "garble") or not reached:
+                writer.write(piece)
+                await writer.drain()
+                continue
+            if fault.once:
+                self._fault = None
+            kept = piece[: max(0, fault.after_bytes - before)]
+            writer.write(kept + GARBAGE[: len(piece) - len(kept)] if fault.kind == "garble" else kept)
             await writer.drain()
+            is_stalled = fault.kind == "stall"
+            if fault.kind == "drop":
+                writer.transport.abort()
+                return
+
+    async def _dripped(self, piece: bytes, fault: TcpFault, writer: asyncio.StreamWriter) -> None:
+        for start in range(0, len(piece), fault.piece_bytes):
+            await asyncio.sleep(fault.seconds)
+            writer.write(piece[start : start + fault.piece_bytes])
+            await writer.drain()
+            self.passed += len(piece[start : start + fault.piece_bytes])
 
     def __enter__(self) -> TcpFaultProxy:
         return self.start()

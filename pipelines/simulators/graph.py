@@ -189,7 +189,7 @@ class Graph(System):
 
     def _sites(self, request: Request, _: Mapping[str, str]) -> Reply:
         """The search: every word of it, ``*`` for all, must begin a word of the site's name."""
-        wanted = (request.first("search") or "").strip("\"").lower().rstrip("*")
+        wanted = (request.first("search") or "").strip('"').lower().rstrip("*")
         content = self._site_content()
         names = f"{content['name']} {content['displayName']}".lower().split()
         found = all(any(name.startswith(word) for name in names) for word in wanted.split())

@@ -180,7 +180,7 @@ class DriveControllers:
         if token and token != "latest":
             # since.until.offset between pages, since alone in a delta link
             numbers = [int(part) if part.isdecimal() else -1 for part in token.split(".")]
-            since, until, offset = (numbers + [0, 0])[:3]
+            since, until, offset = [*numbers, 0, 0][:3]
         with self._lock:
             if not until:
                 self._seen.append(self._all())

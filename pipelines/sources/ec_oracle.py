@@ -1,7 +1,7 @@
 """Energy Components over Oracle Net: the site's SQL, fetched as Arrow batches in one read-only snapshot.
 
 python-oracledb in thin mode. Every wait is bounded: the login by a deadline of its own (the driver has none), the pool
-by its wait time-out, a round trip by the call time-out, the whole read by an overall deadline between batches.
+by its wait time-out, a silent round trip by the call time-out, the whole read by an overall deadline.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ import contextlib
 import logging
 import random
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
-from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 import oracledb
@@ -21,12 +19,15 @@ import polars as pl
 import pyarrow as pa
 
 from pipelines.sources.cast import cast_to_canonical, schema_of
+from pipelines.sources.circuit import Circuit, CircuitStatus, circuit_of
 from pipelines.sources.config import EcOracleConfig
 from pipelines.sources.ec_oracle_errors import as_source_error, code_of, is_retried
+from pipelines.sources.ec_oracle_guard import guarded
 from pipelines.sources.ec_oracle_preflight import check, missing_of, selected
 from pipelines.sources.energy_components import SOURCE, asking_for, mapped, tidy
 from pipelines.sources.errors import Asking, SourceBroken, SourceError, SourceUnavailable
 from pipelines.sources.extract import REJECTED_SCHEMA, Extract, OnProgress, Progress, no_progress
+from pipelines.sources.http_deadline import Deadline
 from pipelines.sources.http_words import Redactor
 from pipelines.sources.mapping import DatasetMapping, binds_of
 
@@ -72,7 +73,7 @@ class EcOracle:
         zone: str = "UTC",
         on_progress: OnProgress = no_progress,
         batch_rows: int = BATCH_ROWS,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
         self._config = config
         self._datasets = dict(datasets)
@@ -83,6 +84,8 @@ class EcOracle:
         self._redact = Redactor([config.password.reveal()])
         self._lock = threading.Lock()
         self._pool: oracledb.ConnectionPool | None = None
+        self._cancelled = threading.Event()
+        self._circuit: Circuit = circuit_of(SOURCE, f"oracle://{config.host}:{config.port}/{config.service_name}")
 
     def __enter__(self) -> EcOracle:
         return self
@@ -92,11 +95,21 @@ class EcOracle:
 
     def close(self) -> None:
         """Close the pool; one that hangs is left to the process's end after a second."""
-        with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            with contextlib.suppress(TimeoutError, oracledb.Error):
-                _guarded(lambda: pool.close(force=True), 1.0)
+        # A login that hangs holds the lock; it ends by its own deadline and finds nobody.
+        if self._lock.acquire(timeout=1.0):
+            try:
+                self._give_up_pool()
+            finally:
+                self._lock.release()
+
+    def cancel(self) -> None:
+        """See EnergyComponents.cancel."""
+        self._cancelled.set()
+
+    @property
+    def circuit(self) -> CircuitStatus:
+        """See EnergyComponents.circuit."""
+        return self._circuit.status()
 
     def read(self, dataset: str, first: date, last: date) -> Extract:
         """See EnergyComponents.read."""
@@ -113,10 +126,10 @@ class EcOracle:
         binds = {name: days[name] for name in sorted(binds_of(mapping.oracle_sql))}
         asked = f"{' '.join(mapping.oracle_sql.split())} with {', '.join(f':{k} = {v}' for k, v in binds.items())}"
 
-        def fetch(connection: oracledb.Connection) -> Extract:
-            return self._fetch(connection, asking, asked, mapping, binds, first, last)
+        def fetch(connection: oracledb.Connection, deadline: Deadline) -> Extract:
+            return self._fetch(connection, asking, asked, mapping, binds, first, last, deadline)
 
-        return self._attempts(asking, asked, fetch)
+        return self._answered(asking, asked, fetch)
 
     def preflight(self) -> list[str]:
         """See EnergyComponents.preflight: views and columns of every dataset, by parsing and by ALL_TAB_COLUMNS."""
@@ -124,11 +137,11 @@ class EcOracle:
         wanted = [mapping for mapping in self._datasets.values() if mapping.oracle_sql]
         faults = [f"{mapping.name}: has no oracle_sql" for mapping in self._datasets.values() if not mapping.oracle_sql]
 
-        def look(connection: oracledb.Connection) -> list[str]:
+        def look(connection: oracledb.Connection, _: Deadline) -> list[str]:
             return [fault for mapping in wanted for fault in check(connection, mapping, self._config.user)]
 
         try:
-            return faults + self._attempts(asking, f"views and columns of {len(wanted)} datasets", look)
+            return faults + self._answered(asking, f"views and columns of {len(wanted)} datasets", look)
         except SourceError as error:
             return [*faults, str(error)]
 
@@ -141,8 +154,8 @@ class EcOracle:
         binds: Mapping[str, date],
         first: date,
         last: date,
+        deadline: Deadline,
     ) -> Extract:
-        ends_at = time.monotonic() + _OVERALL * self._config.timeout_seconds
         connection.action = asking.dataset[:64]
         names, schema = self._described(connection, asking, asked, mapping)
         frames = [schema_of(mapping.columns).to_frame()]
@@ -161,12 +174,9 @@ class EcOracle:
             rejects.append(cast.rejected)
             rows, pages = rows + received.height, pages + 1
             self._on_progress(Progress(SOURCE, asking.dataset, rows, pages, 0))
-            if time.monotonic() > ends_at:
-                raise SourceUnavailable(
-                    asking,
-                    asked=asked,
-                    came=f"{rows} rows in {_OVERALL * self._config.timeout_seconds:.0f} s, then time was up",
-                )
+            if deadline.remaining() <= 0.0:
+                # Nobody waits for the rest any more.
+                raise TimeoutError
         connection.rollback()
         frame, warnings = tidy(mapping, pl.concat(frames), first, last)
         return Extract(frame, rejected=pl.concat(rejects), request=asked, pages=pages, warnings=tuple(warnings))
@@ -192,23 +202,75 @@ class EcOracle:
         pinned = [(name, kind) for name, kind in zip(names, types, strict=True) if kind is not None]
         return names, pa.schema(pinned) if len(pinned) == len(names) else None
 
-    def _attempts(self, asking: Asking, asked: str, work: Callable[[oracledb.Connection], T]) -> T:
+    def _answered(self, asking: Asking, asked: str, work: Callable[[oracledb.Connection, Deadline], T]) -> T:
+        """What `work` gives, if the source's circuit lets it be asked."""
+        pause = self._circuit.seconds_to_rest()
+        if pause > 0.0:
+            failed = self._circuit.failure_limit
+            raise SourceUnavailable(
+                asking,
+                asked=asked,
+                came=f"nothing: the last {failed} questions failed, so the source is not asked for {pause:.0f} s",
+                retry_after_seconds=pause,
+            )
+        deadline = Deadline.after(_OVERALL * self._config.timeout_seconds, self._cancelled)
+        try:
+            with self._circuit.place(deadline.remaining):
+                found = self._attempts(asking, asked, work, deadline)
+        except TimeoutError as error:
+            self._circuit.abandoned()
+            raise SourceUnavailable(asking, asked=asked, came=f"no turn to ask: {error}") from None
+        except SourceUnavailable as error:
+            if deadline.is_cancelled:
+                self._circuit.abandoned()
+            else:
+                self._circuit.failed(str(error))
+            raise
+        except SourceError:
+            self._circuit.succeeded()
+            raise
+        except BaseException:
+            self._circuit.abandoned()
+            raise
+        self._circuit.succeeded()
+        return found
+
+    def _attempts(
+        self, asking: Asking, asked: str, work: Callable[[oracledb.Connection, Deadline], T], deadline: Deadline
+    ) -> T:
+        def session() -> T:
+            with self._connection(asking, deadline) as connection:
+                return work(connection, deadline)
+
         attempt = 0
         while True:
             attempt += 1
             try:
-                with self._connection(asking) as connection:
-                    return work(connection)
+                return guarded(session, deadline)
+            except TimeoutError:
+                # The connection is in use by what was left behind.
+                self.close()
+                raise self._out_of_time(asking, asked, deadline) from None
             except oracledb.Error as error:
                 if not is_retried(error) or attempt >= ATTEMPTS:
                     raise as_source_error(error, asking, asked, self._redact) from None
                 wait = random.uniform(0.5, 1.0) * 2.0 ** (attempt - 1)
                 log.warning("%s: attempt %d: came %s; again in %.1f s", asking, attempt, code_of(error), wait)
-                self._sleep(wait)
+                if self._sleep is not None:
+                    self._sleep(wait)
+                else:
+                    deadline.wait(wait)
+
+    def _out_of_time(self, asking: Asking, asked: str, deadline: Deadline) -> SourceUnavailable:
+        if deadline.is_cancelled:
+            what_next = "cancelled: nothing of this read is kept"
+            return SourceUnavailable(asking, asked=asked, came="a request to stop", what_next=what_next)
+        seconds = _OVERALL * self._config.timeout_seconds
+        return SourceUnavailable(asking, asked=asked, came=f"no whole answer within {seconds:.0f} s, then time was up")
 
     @contextlib.contextmanager
-    def _connection(self, asking: Asking) -> Iterator[oracledb.Connection]:
-        pool = self._ready(asking)
+    def _connection(self, asking: Asking, deadline: Deadline) -> Iterator[oracledb.Connection]:
+        pool = self._ready(asking, deadline)
         connection = pool.acquire()
         try:
             # On a connection that has just been checked out alive: on a dead one this assignment crashes (sources.md D.3).
@@ -223,12 +285,21 @@ class EcOracle:
         else:
             connection.close()
 
-    def _ready(self, asking: Asking) -> oracledb.ConnectionPool:
+    def _ready(self, asking: Asking, deadline: Deadline) -> oracledb.ConnectionPool:
         with self._lock:
             if self._pool is None:
                 self._try_login(asking)
+                if deadline.remaining() <= 0.0:
+                    # The client may be closed by now: nobody would close this pool.
+                    raise TimeoutError
                 self._pool = self._create_pool()
             return self._pool
+
+    def _give_up_pool(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            with contextlib.suppress(TimeoutError, oracledb.Error):
+                guarded(lambda: pool.close(force=True), Deadline.after(1.0), "oracle-close")
 
     def _try_login(self, asking: Asking) -> None:
         """Log in once under a deadline: a listener that accepts and stays silent would hang the pool and the exit."""
@@ -246,7 +317,7 @@ class EcOracle:
             ).close()
 
         try:
-            _guarded(login, config.timeout_seconds)
+            guarded(login, Deadline.after(config.timeout_seconds), "oracle-login")
         except TimeoutError:
             raise SourceUnavailable(
                 asking,
@@ -279,24 +350,3 @@ def _pinned(column: Any) -> pa.DataType | None:
         precision, scale = column[4], column[5]
         return pa.int64() if scale == 0 and precision and precision <= 18 else pa.float64()
     return _PINNED.get(column[1])
-
-
-def _guarded(work: Callable[[], None], seconds: float) -> None:
-    """Run `work` for at most so long, in a thread that is left behind if it hangs. Raises TimeoutError."""
-    outcome: SimpleQueue[BaseException | None] = SimpleQueue()
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - handed to the caller whole
-            outcome.put(error)
-        else:
-            outcome.put(None)
-
-    threading.Thread(target=run, daemon=True, name="oracle-login").start()
-    try:
-        error = outcome.get(timeout=seconds)
-    except Empty:
-        raise TimeoutError from None
-    if error is not None:
-        raise error

@@ -16,6 +16,7 @@ import httpx
 import msgspec
 
 from pipelines.sources.cast import cast_to_canonical, pointed
+from pipelines.sources.circuit import CircuitStatus
 from pipelines.sources.config import EcRestConfig
 from pipelines.sources.energy_components import SOURCE, asking_for, mapped, tidy
 from pipelines.sources.errors import Asking, SourceBroken, SourceError, SourceNotReady
@@ -59,7 +60,15 @@ class EcRest:
         self._on_progress = on_progress
         self._base_url = config.base_url.rstrip("/")
         policy = policy or HttpPolicy.for_timeout(config.timeout_seconds)
-        self._token_http = Http(SOURCE, policy=policy, transport=transport, sleep=sleep, connections=1)
+        self._token_http = Http(
+            SOURCE,
+            policy=policy,
+            transport=transport,
+            sleep=sleep,
+            connections=1,
+            address=config.token_url,
+            purpose="access token",
+        )
         auth: Auth = Anonymous()
         if config.token_url:
             auth = ClientCredentials(
@@ -70,7 +79,13 @@ class EcRest:
                 scope=config.scope,
             )
         self._http = Http(
-            SOURCE, auth=auth, policy=policy, transport=transport, redactor=self._token_http.redactor, sleep=sleep
+            SOURCE,
+            auth=auth,
+            policy=policy,
+            transport=transport,
+            redactor=self._token_http.redactor,
+            sleep=sleep,
+            address=config.base_url,
         )
 
     def __enter__(self) -> EcRest:
@@ -83,6 +98,16 @@ class EcRest:
         """Close the connections."""
         self._http.close()
         self._token_http.close()
+
+    def cancel(self) -> None:
+        """Make every read of this client end soon with SourceUnavailable."""
+        self._http.cancelled.set()
+        self._token_http.cancelled.set()
+
+    @property
+    def circuit(self) -> CircuitStatus:
+        """How this source's circuit stands in this process."""
+        return self._http.circuit
 
     def read(self, dataset: str, first: date, last: date) -> Extract:
         """See EnergyComponents.read."""

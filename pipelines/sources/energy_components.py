@@ -12,6 +12,7 @@ from typing import Protocol
 
 import polars as pl
 
+from pipelines.sources.circuit import CircuitStatus
 from pipelines.sources.errors import Asking, SourceBroken
 from pipelines.sources.extract import Extract
 from pipelines.sources.mapping import DatasetMapping
@@ -34,6 +35,13 @@ class EnergyComponents(Protocol):
 
     def close(self) -> None:
         """Give the connections back."""
+
+    def cancel(self) -> None:
+        """Make every read of this client end soon with SourceUnavailable; nothing of them is kept."""
+
+    @property
+    def circuit(self) -> CircuitStatus:
+        """How this source's circuit stands in this process."""
 
 
 def asking_for(dataset: str, first: date, last: date) -> Asking:

@@ -18,10 +18,11 @@ import httpcore
 import httpx
 import msgspec
 
+from pipelines.sources.circuit import Circuit, CircuitStatus, circuit_of
 from pipelines.sources.errors import Asking, SourceBroken, SourceError, SourceNotReady, SourceUnavailable
 from pipelines.sources.http_auth import Anonymous, Auth
 from pipelines.sources.http_deadline import Deadline, DeadlineTransport, within
-from pipelines.sources.http_retry import Breaker, HttpPolicy, is_retried, retry_after_seconds, wait_seconds
+from pipelines.sources.http_retry import HttpPolicy, is_retried, retry_after_seconds, wait_seconds
 from pipelines.sources.http_words import Redactor, said
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,9 @@ class Http:
         httpx_auth: httpx.Auth | None = None,
         headers: Mapping[str, str] | None = None,
         redactor: Redactor | None = None,
-        breaker: Breaker | None = None,
+        circuit: Circuit | None = None,
+        address: str = "",
+        purpose: str = "",
         connections: int = 8,
         cancelled: threading.Event | None = None,
         sleep: Callable[[float], None] | None = None,
@@ -104,9 +107,17 @@ class Http:
         self.auth: Auth = auth or Anonymous()
         self.redactor = redactor or Redactor()
         self.redactor.add(*self.auth.secrets())
-        self.breaker = breaker or Breaker(self.policy.breaker_failures, self.policy.breaker_seconds)
+        failures, seconds = self.policy.circuit_failures, self.policy.circuit_seconds
+        # Whoever brings a transport of his own goes another way to the source: what he meets says nothing of it.
+        self._circuit = circuit or (
+            circuit_of(
+                f"{source}, {purpose}" if purpose else source, origin(address), failures=failures, seconds=seconds
+            )
+            if address and transport is None
+            else Circuit(source, failures=failures, seconds=seconds)
+        )
         self.cancelled = cancelled or threading.Event()
-        self._sleep = sleep or self._wait
+        self._sleep = sleep
         self._client = httpx.Client(
             transport=transport or DeadlineTransport(connections, httpx.create_ssl_context()),
             auth=httpx_auth,
@@ -125,6 +136,11 @@ class Http:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    @property
+    def circuit(self) -> CircuitStatus:
+        """How the source's circuit stands in this process."""
+        return self._circuit.status()
 
     def ask(
         self,
@@ -147,26 +163,37 @@ class Http:
         secrets. Raises SourceBroken for what another attempt cannot mend, SourceNotReady when the source says
         "later" for longer than this policy waits, SourceUnavailable when the attempts or the time are used up.
         """
-        deadline = deadline or Deadline.after(self.policy.overall_seconds, self.cancelled)
+        deadline = (deadline or Deadline.after(self.policy.overall_seconds)).with_event(self.cancelled)
         request = self._request(asking, method, url, params, form, headers)
         words = asked or self.redactor(f"{method} {request.url}")
-        pause = self.breaker.seconds_closed_to_callers()
+        pause = self._circuit.seconds_to_rest()
         if pause > 0.0:
+            failed = self._circuit.failure_limit
             raise SourceUnavailable(
                 asking,
                 asked=words,
-                came=f"nothing: the last {self.policy.breaker_failures} questions failed, not asked for {pause:.0f} s",
+                came=f"nothing: the last {failed} questions failed, so the source is not asked for {pause:.0f} s",
                 retry_after_seconds=pause,
             )
         try:
-            answer = self._attempts(asking, request, words, decode, accept, with_auth, deadline)
-        except SourceUnavailable:
-            self.breaker.failed()
+            with self._circuit.place(deadline.remaining):
+                answer = self._attempts(asking, request, words, decode, accept, with_auth, deadline)
+        except TimeoutError as error:
+            self._circuit.abandoned()
+            raise SourceUnavailable(asking, asked=words, came=f"no turn to ask: {error}") from None
+        except SourceUnavailable as error:
+            if deadline.is_cancelled:
+                self._circuit.abandoned()
+            else:
+                self._circuit.failed(str(error))
             raise
         except SourceError:
-            self.breaker.succeeded()
+            self._circuit.succeeded()
             raise
-        self.breaker.succeeded()
+        except BaseException:
+            self._circuit.abandoned()
+            raise
+        self._circuit.succeeded()
         return answer
 
     def _attempts(
@@ -198,7 +225,7 @@ class Http:
             log.warning(
                 "%s: attempt %d: asked %s; came %s; again in %.1f s", asking, attempt, words, outcome.came, wait
             )
-            self._sleep(wait)
+            self._rest(wait, deadline)
 
     def _once(
         self,
@@ -266,7 +293,7 @@ class Http:
                 what_next=f"the source asks for {trouble.retry_after:.0f} s of rest: asked again after that",
             )
         wait = wait_seconds(self.policy, attempt) if trouble.retry_after is None else trouble.retry_after
-        if self.cancelled.is_set() or deadline.cancelled.is_set():
+        if deadline.is_cancelled:
             raise SourceUnavailable(
                 asking, asked=words, came="a request to stop", what_next="cancelled: nothing of this read is kept"
             )
@@ -312,18 +339,21 @@ class Http:
         except (KeyError, ValueError):
             return
         if limit > 0.0 and left / limit < 0.2:
-            self._sleep(max(0.0, min(reset / max(left, 1.0), 5.0, deadline.remaining())))
+            self._rest(max(0.0, min(reset / max(left, 1.0), 5.0, deadline.remaining())), deadline)
 
-    def _wait(self, seconds: float) -> None:
-        self.cancelled.wait(seconds)
+    def _rest(self, seconds: float, deadline: Deadline) -> None:
+        if self._sleep is not None:
+            self._sleep(seconds)
+        else:
+            deadline.wait(seconds)
+
+
+def origin(address: str) -> str:
+    """Scheme, host and port of an address, without a path, a user or a query."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or {'https': 443, 'http': 80}.get(parts.scheme)}"
 
 
 def same_origin(link: str, base_url: str) -> bool:
     """Whether a link of an answer leads to the host that was configured: only there may the credentials go."""
-    ours, theirs = urlsplit(base_url), urlsplit(link)
-    default = {"https": 443, "http": 80}
-    return (theirs.scheme, theirs.hostname, theirs.port or default.get(theirs.scheme)) == (
-        ours.scheme,
-        ours.hostname,
-        ours.port or default.get(ours.scheme),
-    )
+    return origin(link) == origin(base_url)

@@ -1,7 +1,7 @@
 """A deadline that no server can stretch.
 
 httpx limits each read, so a peer that drips one byte a second never times out. Here every read, write and connect of
-the socket gets no more than what remains of the question's time, and a cancelled question stops at its next read.
+the socket gets no more than what remains of the question's time, and a read looks up often enough to be cancelled.
 """
 
 from __future__ import annotations
@@ -12,28 +12,46 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpcore
 import httpx
 
+# How soon a waiting read notices that its question was cancelled.
+GLANCE_SECONDS = 0.25
+
 
 @dataclass(frozen=True)
 class Deadline:
-    """An instant of the monotonic clock, and an event that brings it forward to now."""
+    """An instant of the monotonic clock, and events any of which brings it forward to now."""
 
     at: float
-    cancelled: threading.Event = field(default_factory=threading.Event)
+    events: tuple[threading.Event, ...] = ()
 
     @classmethod
-    def after(cls, seconds: float, cancelled: threading.Event | None = None) -> Deadline:
+    def after(cls, seconds: float, *events: threading.Event) -> Deadline:
         """The deadline that many seconds from now."""
-        return cls(time.monotonic() + seconds, cancelled or threading.Event())
+        return cls(time.monotonic() + seconds, events)
+
+    def with_event(self, event: threading.Event) -> Deadline:
+        """The same deadline, which this event ends as well."""
+        return self if event in self.events else Deadline(self.at, (*self.events, event))
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether one of the events has happened."""
+        return any(event.is_set() for event in self.events)
 
     def remaining(self) -> float:
         """Seconds left, 0 when over or cancelled."""
-        return 0.0 if self.cancelled.is_set() else max(0.0, self.at - time.monotonic())
+        return 0.0 if self.is_cancelled else max(0.0, self.at - time.monotonic())
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long, or until the deadline."""
+        ends_at = time.monotonic() + seconds
+        while (left := min(ends_at - time.monotonic(), self.remaining())) > 0.0:
+            time.sleep(min(left, GLANCE_SECONDS))
 
 
 _current: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
@@ -64,7 +82,14 @@ class _Stream(httpcore.NetworkStream):
         self._inner = inner
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, _clip(timeout, httpcore.ReadTimeout))
+        ends_at = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = _clip(None if ends_at is None else ends_at - time.monotonic(), httpcore.ReadTimeout)
+            if left is not None and left <= 0.0:
+                raise httpcore.ReadTimeout("the server was silent for too long")
+            glance = GLANCE_SECONDS if left is None else min(left, GLANCE_SECONDS)
+            with contextlib.suppress(httpcore.ReadTimeout):
+                return self._inner.read(max_bytes, glance)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._inner.write(buffer, _clip(timeout, httpcore.WriteTimeout))

@@ -1,18 +1,17 @@
 """When to ask again and when to stop asking.
 
-Pure rules: which statuses are worth another attempt, how long Retry-After means, how long to wait between attempts,
-when a source's breaker opens.
+Pure rules: which statuses are worth another attempt, how long Retry-After means, how long to wait between attempts.
 """
 
 from __future__ import annotations
 
 import random
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+
+from pipelines.sources.circuit import FAILURES, REST_SECONDS
 
 # 408, 429, 502, 503, 504 say "later" by definition; 423 is a file that someone is writing (sources.md B.4).
 RETRIED_STATUSES = frozenset({408, 423, 429, 502, 503, 504})
@@ -32,8 +31,9 @@ class HttpPolicy:
     longest_wait_seconds: float = 30.0
     # Graph has been seen to ask for 10 to 300 s; longer than this the caller gives its place up and comes back.
     longest_retry_after_seconds: float = 60.0
-    breaker_failures: int = 3
-    breaker_seconds: float = 30.0
+    # The circuit opens after so many questions given up in a row, and rests for so long.
+    circuit_failures: int = FAILURES
+    circuit_seconds: float = REST_SECONDS
 
     @classmethod
     def for_timeout(cls, timeout_seconds: float) -> HttpPolicy:
@@ -74,41 +74,3 @@ def wait_seconds(policy: HttpPolicy, attempt: int, uniform: Callable[[float, flo
     """The wait after the `attempt`-th failure: exponential, with full jitter above half of it."""
     ceiling = min(policy.longest_wait_seconds, policy.first_wait_seconds * 2.0 ** (attempt - 1))
     return uniform(ceiling / 2.0, ceiling)
-
-
-class Breaker:
-    """Stops asking a source that has failed several questions in a row; lets one through after a pause.
-
-    It counts questions whose retries are used up, not attempts: one bad page of a busy server opens nothing.
-    """
-
-    def __init__(self, failures: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._limit = failures
-        self._seconds = seconds
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._failures = 0
-        self._opens_until = 0.0
-
-    def seconds_closed_to_callers(self) -> float:
-        """Seconds until the next question is let through; 0 lets this one through."""
-        with self._lock:
-            if self._failures < self._limit:
-                return 0.0
-            left = self._opens_until - self._clock()
-            if left > 0.0:
-                return left
-            # This caller is the probe; the others wait for what it finds.
-            self._opens_until = self._clock() + self._seconds
-            return 0.0
-
-    def succeeded(self) -> None:
-        """The source answered."""
-        with self._lock:
-            self._failures = 0
-
-    def failed(self) -> None:
-        """A question was given up for a transient reason."""
-        with self._lock:
-            self._failures += 1
-            self._opens_until = self._clock() + self._seconds

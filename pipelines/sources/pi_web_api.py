@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import polars as pl
 
+from pipelines.sources.circuit import CircuitStatus
 from pipelines.sources.config import PiConfig
 from pipelines.sources.errors import Asking, SourceBroken, SourceUnavailable
 from pipelines.sources.extract import Extract, OnProgress, Progress, no_progress
@@ -56,7 +57,15 @@ class PiClient:
         self._on_progress = on_progress
         self._target_items = target_items
         policy = policy or HttpPolicy.for_timeout(config.timeout_seconds)
-        self._token_http = Http(SOURCE, policy=policy, transport=transport, sleep=sleep, connections=1)
+        self._token_http = Http(
+            SOURCE,
+            policy=policy,
+            transport=transport,
+            sleep=sleep,
+            connections=1,
+            address=config.token_url,
+            purpose="access token",
+        )
         auth, httpx_auth = _auth(config, self._token_http)
         self._http = Http(
             SOURCE,
@@ -69,6 +78,7 @@ class PiClient:
             # Any POST without this header is refused where the CSRF defence is on; reads do not mind it.
             headers={"X-Requested-With": "production-gap"},
             connections=config.max_in_flight,
+            address=config.base_url,
         )
         base_url = config.base_url.rstrip("/")
         self._directory = PointDirectory(self._http, base_url, config.data_server)
@@ -88,6 +98,12 @@ class PiClient:
     def cancel(self) -> None:
         """Make every read of this client end soon with SourceUnavailable."""
         self._http.cancelled.set()
+        self._token_http.cancelled.set()
+
+    @property
+    def circuit(self) -> CircuitStatus:
+        """How this source's circuit stands in this process."""
+        return self._http.circuit
 
     def points(self, names: Iterable[str]) -> dict[str, Point]:
         """The points that exist, by the name as asked (for comparing a tag register); the others are absent keys."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 
 from pipelines.sources.errors import Asking, SourceBroken
-from pipelines.sources.http import Http
+from pipelines.sources.http import GarbledAnswer, Http
 from pipelines.sources.http_deadline import Deadline
 from pipelines.sources.payloads_pi import OneSample, Sample, Samples, StreamSet, StreamValues
 from pipelines.sources.pi_web_api_frame import collector_paused
@@ -110,8 +110,13 @@ class StreamReader:
             + "".join(f"&webId={tag.web_id}" for tag in tags)
         )
         words = f"streamsets/recorded of {len(tags)} tags, {tags[0].name} first, {iso(start)} to {iso(end)}"
+
+        def check(answer: StreamSet) -> None:
+            for stream in answer.Items or []:
+                _inside(stream.Items, start, end)
+
         try:
-            answer = self._ask(asking, url, words, _sets, tally, stop)
+            answer = self._ask(asking, url, words, _sets, tally, stop, check)
         except SourceBroken as error:
             if self._lowered(error, count):
                 return self.window(asking, tags, start, end, tally, stop)
@@ -225,6 +230,10 @@ class StreamReader:
         self, asking: Asking, tag: Tag, start: datetime, end: datetime, tally: Tally, stop: threading.Event
     ) -> list[Sample] | None:
         """All samples of one stream by pages of time; None when this stream, and only it, cannot be read."""
+
+        def check(answer: Samples) -> None:
+            _inside(answer.Items or [], start, end)
+
         kept: list[Sample] = []
         at, at_key = iso(start), ""
         count = self._max_count
@@ -235,7 +244,7 @@ class StreamReader:
             )
             words = f"streams/recorded of {tag.name}, {at} to {iso(end)}"
             try:
-                page = self._ask(asking, url, words, _samples, tally, stop).Items or []
+                page = self._ask(asking, url, words, _samples, tally, stop, check).Items or []
             except SourceBroken as error:
                 if self._lowered(error, count):
                     count = self._max_count
@@ -277,11 +286,14 @@ class StreamReader:
         decoder: msgspec.json.Decoder[T],
         tally: Tally,
         stop: threading.Event,
+        check: Callable[[T], None] | None = None,
     ) -> T:
         def decode(body: bytes) -> T:
             with collector_paused():
                 answer = decoder.decode(body)
             whole(answer)
+            if check is not None:
+                check(answer)
             return answer
 
         deadline = Deadline.after(self._http.policy.overall_seconds, stop)
@@ -290,6 +302,17 @@ class StreamReader:
             tally.pages += 1
             tally.bytes += answer.bytes
         return answer.value
+
+
+def _inside(samples: Sequence[Sample], start: datetime, end: datetime) -> None:
+    """Raise GarbledAnswer when these are of another window, as a cache on the way may give: kept, they would be a gap.
+
+    By whole seconds, and by the ends only: samples are in order.
+    """
+    first, last = iso(start)[:19], iso(end)[:19]
+    for sample in (*samples[:1], *samples[-1:]):
+        if sample.Timestamp is not None and not first <= sample.Timestamp[:19] <= last:
+            raise GarbledAnswer(f"a value of {sample.Timestamp}, outside {first}Z to {last}Z which was asked")
 
 
 def _usable(tag: Tag, samples: Sequence[Sample]) -> list[tuple[Tag, list[Sample]]]:

@@ -15,6 +15,7 @@ import httpx
 import msgspec
 
 from pipelines.sources.cast import cast_to_canonical
+from pipelines.sources.circuit import CircuitStatus
 from pipelines.sources.config import SharePointConfig
 from pipelines.sources.errors import Asking, SourceBroken, SourceNotReady, SourceUnavailable
 from pipelines.sources.extract import Extract, OnProgress, Progress, no_progress
@@ -70,7 +71,15 @@ class GraphClient:
         self._on_progress = on_progress
         self._base_url = config.graph_base_url.rstrip("/")
         policy = policy or HttpPolicy.for_timeout(config.timeout_seconds)
-        self._token_http = Http(SOURCE, policy=policy, transport=transport, sleep=sleep, connections=1)
+        self._token_http = Http(
+            SOURCE,
+            policy=policy,
+            transport=transport,
+            sleep=sleep,
+            connections=1,
+            address=config.authority,
+            purpose="access token",
+        )
         auth = ClientCredentials(
             self._token_http,
             token_url=f"{config.authority.rstrip('/')}/{quote(config.tenant_id, safe='')}/oauth2/v2.0/token",
@@ -79,7 +88,13 @@ class GraphClient:
             scope=config.graph_scope,
         )
         self._http = Http(
-            SOURCE, auth=auth, policy=policy, transport=transport, redactor=self._token_http.redactor, sleep=sleep
+            SOURCE,
+            auth=auth,
+            policy=policy,
+            transport=transport,
+            redactor=self._token_http.redactor,
+            sleep=sleep,
+            address=config.graph_base_url,
         )
         self._site_id = ""
 
@@ -93,6 +108,16 @@ class GraphClient:
         """Close the connections."""
         self._http.close()
         self._token_http.close()
+
+    def cancel(self) -> None:
+        """Make every read of this client end soon with SourceUnavailable."""
+        self._http.cancelled.set()
+        self._token_http.cancelled.set()
+
+    @property
+    def circuit(self) -> CircuitStatus:
+        """How this source's circuit stands in this process."""
+        return self._http.circuit
 
     def read(self, mapping: ListMapping | WorkbookMapping) -> Extract:
         """The dataset that a site's mapping describes."""

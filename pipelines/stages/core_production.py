@@ -11,9 +11,12 @@ from pipelines.stages.quarantine import TABLE as QUARANTINE
 from pipelines.stages.quarantine import rejected_by_source, replace_quarantine
 from pipelines.stages.stage import Stage, StageResult
 from pipelines.stages.workspace import Workspace
+from pipelines.transforms.events_objects import disturbed_days, object_table
+from pipelines.transforms.meter_sigmas import meter_sigmas
 from pipelines.transforms.potential import daily_potentials, stated_potentials
 from pipelines.transforms.production import daily_production
 from pipelines.transforms.revisions import actual_versions, stream_revisions
+from pipelines.transforms.terminals_rejected import rejected_tank_days
 from pipelines.transforms.wells import daily_wells
 
 WELL, PRODUCTION, ACTUAL, POTENTIAL, STATE = (
@@ -86,6 +89,8 @@ def build(ws: Workspace, labels: Sequence[date]) -> StageResult:
         labels,
         methods=site.potential_methods,
         state=state,
+        disturbed=_disturbed(ws, first, last),
+        sigmas=meter_sigmas(site.streams),
     )
     versions = actual_versions(
         ws.lake.read(ACTUAL, first, last),
@@ -96,6 +101,9 @@ def build(ws: Workspace, labels: Sequence[date]) -> StageResult:
     states = [production.state, potential.state] + ([wells.state] if wells else [])
     quarantined = [production.quarantined, stated.quarantined, potential.quarantined]
     quarantined += [wells.quarantined] if wells else []
+    if "tank_day" in ws.datasets:
+        tank_days = ws.lake.read(f"{_RAW}tank_day", first, last)
+        quarantined.append(rejected_tank_days(tank_days, site.tags, site.terminals, labels, now))
     quarantined += [rejected_by_source(ws, source, labels) for source in ("energy_components", "pi")]
     return StageResult(
         {
@@ -108,6 +116,19 @@ def build(ws: Workspace, labels: Sequence[date]) -> StageResult:
         },
         {"rows quarantined": sum(q.height for q in quarantined)},
     )
+
+
+def _disturbed(ws: Workspace, first: date, last: date) -> pl.DataFrame:
+    """Facility-days that an event touches. Events of Energy Components alone: those that follow from production come later."""
+    site = ws.site
+    objects = object_table(
+        facilities=site.facilities,
+        wells=site.wells,
+        streams=site.streams,
+        edges=site.edges,
+        externals=site.externals,
+    )
+    return disturbed_days(ws.lake.read(f"{_RAW}deferment_event", first, last), objects)
 
 
 STAGE = Stage(

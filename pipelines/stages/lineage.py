@@ -14,11 +14,15 @@ from pipelines.stages.workspace import Workspace
 from pipelines.transforms import lineage, wells_potential
 from pipelines.transforms.lineage_capacity import capacity_limits
 from pipelines.transforms.lineage_registers import capacity_rows, constant_rows, parcel_rows, target_rows
+from pipelines.transforms.lineage_stock import stock_rows
 from warehouse.manifest import InputPartition
 
 _EC, _SHAREPOINT = "raw_energy_components__", "raw_sharepoint__"
-# Events are found by their number, so their files alone are enough.
-EVENT_TABLES = (f"{_EC}deferment_event", f"{_EC}deferment_day")
+# Tables that an event's evidence refers to, by its first words; rows are found by the key that follows.
+EVIDENCE = {
+    "ec:DEFERMENT_EVENT/": (f"{_EC}deferment_event", f"{_EC}deferment_day"),
+    "ec:WELL_DAY/": (f"{_EC}well_day",),
+}
 TERMINAL = "core__daily_terminal"
 # Reference files that numbers are read from as they stand.
 REFERENCE = ("terminals", "edges", "facility_networks")
@@ -40,15 +44,25 @@ def tables(ws: Workspace, first: date, last: date) -> dict[str, pl.DataFrame]:
             capacities=ws.lake.read_snapshot("core__capacity"),
         ),
         "terminal_balance": ws.lake.read(TERMINAL, first, last)
-        .rename({"facility_id": "terminal_id"} | {f"{n}_bbl": n for n in ("gross_stock", "water", "receipts", "lifted")})
+        .rename(
+            {"facility_id": "terminal_id"} | {f"{n}_bbl": n for n in ("gross_stock", "water", "receipts", "lifted")}
+        )
         .select(empty("terminal_balance").columns),
     }
 
 
-def inputs(ws: Workspace, found: Mapping[str, pl.DataFrame], listed: Collection[str]) -> list[InputPartition]:
-    """Files of the lake, and of the operator's folder, that the tables refer to; `listed` are the tables already listed."""
+def inputs(
+    ws: Workspace, found: Mapping[str, pl.DataFrame], events: pl.DataFrame, listed: Collection[str]
+) -> list[InputPartition]:
+    """Files of the lake, and of the operator's folder, that the tables `found` and the evidence of `events` refer to.
+
+    `events` is out__daily_event; files of the tables `listed` are left out, for they are listed already.
+    """
     rows = found["source_row"]
-    names = {TERMINAL, *EVENT_TABLES, *rows["lake_table"].unique(), *rows["sample_table"].drop_nulls().unique()}
+    names = {TERMINAL, *rows["lake_table"].unique(), *rows["sample_table"].drop_nulls().unique()}
+    for words, referred in EVIDENCE.items():
+        if events["evidence"].str.contains(words, literal=True).any():
+            names |= set(referred)
     names |= set(found["source_register"]["lake_table"].unique())
     parts = [part for name in sorted(names - set(listed)) for part in ws.lake.partitions(name)]
     # Samples are many files, of which a release refers to the few days on which PI spoke for a number.
@@ -109,16 +123,19 @@ def _source_rows(ws: Workspace, first: date, last: date) -> pl.DataFrame:
             ws.mapped_units("potential_day"),
             units,
         ),
-        lineage.stock_rows(
-            lake.read(TERMINAL, first, last),
-            readings,
-            site.tags,
-            lake.read(f"{_EC}tank_day", first, last),
-            site.terminals,
-            ws.mapped_units("tank_day"),
-            units,
-        ),
     ]
+    if not site.terminals.is_empty():
+        parts.append(
+            stock_rows(
+                lake.read(TERMINAL, first, last),
+                readings,
+                site.tags,
+                lake.read(f"{_EC}tank_day", first, last),
+                site.terminals,
+                ws.mapped_units("tank_day"),
+                units,
+            )
+        )
     if has_wells:
         parts.append(
             lineage.well_rows(

@@ -59,7 +59,9 @@ def publish(ws: Workspace, _labels: Sequence[date]) -> StageResult:
                 InputPartition(table=p.table, partition=p.partition, sha256=p.entry.sha256, rows=p.entry.rows)
                 for p in parts
             ]
-            + lineage.inputs(ws, sources, (*OUT_TABLES, *DAILY, *SNAPSHOTS)),
+            + lineage.inputs(
+                ws, sources, ws.lake.read("out__daily_event", first, last), (*OUT_TABLES, *DAILY, *SNAPSHOTS)
+            ),
             high_water=high_water,
         ),
         progress=ws.report,

@@ -13,14 +13,12 @@ from typing import Any
 
 import polars as pl
 
-from pipelines.transforms.meter_sigmas import DEFAULT_SIGMA_FRACTION
 from pipelines.transforms.network import OIL
+from pipelines.transforms.potential import DEFAULT_SIGMA_FRACTION, SIGMAS
 
 SOURCE = "tanktop"
 # Full is what lies at most this part of safe fill below it.
 FULL_MARGIN = 0.005
-# Receipts fall short where they do so by more than the meter may err.
-SIGMAS = 3.0
 CHOKE = "export"
 _WORD = "tanktop"
 
@@ -76,6 +74,7 @@ def tank_top_events(
         label, terminal_id = row["production_date"], row["facility_id"]
         expected = arrivals(label, terminal_id)
         received = row["receipts_bbl"] / row["day_hours"] * 24.0
+        # Receipts fall short where they do so by more than their meter may err.
         doubt = SIGMAS * fractions.get(terminal_id, DEFAULT_SIGMA_FRACTION)
         if expected is None or received >= expected * (1.0 - doubt) or (label, terminal_id) in claimed:
             continue

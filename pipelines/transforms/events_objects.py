@@ -106,6 +106,15 @@ def resolve_objects(events: pl.DataFrame, objects: pl.DataFrame) -> pl.DataFrame
     return events.join(found, on=["production_date", "event_no"], how="left", maintain_order="left")
 
 
+def disturbed_days(events: pl.DataFrame, objects: pl.DataFrame) -> pl.DataFrame:
+    """facility_id, production_date of labels that a deferment event touches: one on the facility, its wells, its streams or
+    a line from it. `events` are raw deferment events, each in every label it overlaps; one without duration is none."""
+    lasting = events.filter((pl.col("ended_at_local") > pl.col("started_at_local")).fill_null(value=True))
+    newest = lasting.unique(["production_date", "event_no"], keep="last", maintain_order=True)
+    found = resolve_objects(newest, objects).filter(pl.col("facility_id").is_not_null())
+    return found.select("facility_id", "production_date").unique().sort("facility_id", "production_date")
+
+
 def reason_table(reason_codes: pl.DataFrame) -> pl.DataFrame:
     """Reasons by the source's code and validity: source_code, reason_code, reason_title, choke, is_planned,
     is_third_party, valid_from, valid_to. A choke that a code leaves open is its parent's; a flag holds below the code

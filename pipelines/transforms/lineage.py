@@ -1,29 +1,27 @@
 """Lineage of daily facts: the rows of the sources that each was made from, so that fact = Σ value × factor over them.
 
-Belongs here: rows of the release table source_row for production, potential, full-uptime rates, stock and water.
-Not here: registers (lineage_registers), capacities of parents (lineage_capacity). Nothing is recomputed: which source spoke
-is read off the fact, and its rows are picked out again. A row that was expected and did not come has a null value.
+Belongs here: rows of the release table source_row for production, potential and full-uptime rates.
+Not here: stocks (lineage_stock), registers (lineage_registers), capacities of parents (lineage_capacity). Nothing is computed
+anew: which source spoke is read off the fact. A row that was expected and did not come has a null value.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any
 
 import polars as pl
 
 from pipelines.transforms import wells_potential
 from pipelines.transforms.production import STREAM_ROLES, TAG_MEASUREMENTS
-from pipelines.transforms.units import UnitTable, base_unit, phase_of
+from pipelines.transforms.units import Kind, Phase, UnitTable, base_unit, phase_of
 from warehouse.catalog.columns import NETWORKS
 from warehouse.catalog.lineage import SourceRow
 
-STREAM_DAY, WELL_DAY, POTENTIAL_DAY, TANK_DAY = (
-    f"raw_energy_components__{name}" for name in ("stream_day", "well_day", "potential_day", "tank_day")
+STREAM_DAY, WELL_DAY, POTENTIAL_DAY = (
+    f"raw_energy_components__{name}" for name in ("stream_day", "well_day", "potential_day")
 )
 # Where a tag's samples lie, by its group.
 SAMPLES = {"process": "raw_pi__recorded_value", "gauge": "raw_pi__tank_gauge"}
 READING, WELL, STATE = "core__daily_reading", "core__daily_well", "core__carry_state"
-STOCK, WATER = "stock", ("water_volume", "water_level")
 # Kind of carried state that holds the rates of full-uptime days; slot 0 of a day is the day's own rate, if it was full.
 FULL_DAY_STATE = "full_day_rate"
 SCHEMA = {name: column.dtype for name, column in SourceRow.columns().items()}
@@ -79,12 +77,12 @@ def stream_rows(
     rows = expected.join(received, on=["production_date", "stream_ec_code"], how="left")
     return shaped(
         rows.with_columns(
-            _text("quantity", "production"),
-            _text("lake_table", STREAM_DAY),
+            text("quantity", "production"),
+            text("lake_table", STREAM_DAY),
             pl.col("stream_ec_code").alias("source_key"),
             pl.col("production_date").alias("source_date"),
-            _text("column_name", "volume"),
-            *_units("volume", "volume", mapped_units, units),
+            text("column_name", "volume"),
+            *_units(rows["network"], "volume", "volume", mapped_units, units),
         )
     )
 
@@ -92,24 +90,24 @@ def stream_rows(
 def tag_rows(production: pl.DataFrame, readings: pl.DataFrame, tags: pl.DataFrame) -> pl.DataFrame:
     """Production from PI: the day's means of the facility's flow tags, where PI stood in. `readings`: core__daily_reading."""
     facts = production.filter(pl.col("source") == "pi").select(*_KEY, "day_hours")
-    flows = readings.filter(
-        pl.col("network").is_in(NETWORKS), pl.col("measurement").is_in(TAG_MEASUREMENTS)
-    ).join(facts.select("production_date").unique(), on="production_date", how="semi")
+    flows = readings.filter(pl.col("network").is_in(NETWORKS), pl.col("measurement").is_in(TAG_MEASUREMENTS)).join(
+        facts.select("production_date").unique(), on="production_date", how="semi"
+    )
     first = _first_of(
         flows.select("facility_id", "network", "measurement", "tag_id").unique(), "measurement", TAG_MEASUREMENTS
     )
     rows = (
         facts.join(flows, on=_KEY, how="inner")
         .join(first, on=["facility_id", "network", "tag_id"], how="semi")
-        .join(_sample_tables(tags), on="tag_id", how="left")
+        .join(sample_tables(tags), on="tag_id", how="left")
     )
     return shaped(
         rows.with_columns(
-            _text("quantity", "production"),
-            _text("lake_table", READING),
+            text("quantity", "production"),
+            text("lake_table", READING),
             pl.col("tag_name").alias("source_key"),
             pl.col("production_date").alias("source_date"),
-            _text("column_name", "time_weighted_mean"),
+            text("column_name", "time_weighted_mean"),
             pl.col("time_weighted_mean").alias("value"),
             pl.col("unit").fill_null(""),
             (pl.col("day_hours") / 24.0).alias("factor"),
@@ -138,27 +136,31 @@ def well_rows(
         .join(streams.select("facility_id", "network").unique(), on=["facility_id", "network"], how="anti")
     )
     parts = [blank()]
-    for phase_facts, raw_column, core_column, phase in (
+    cases: tuple[tuple[pl.DataFrame, str, str, Phase], ...] = (
         (facts.filter(pl.col("network") == "oil"), "oil_volume", "oil_volume_bbl", "liquid"),
         (_sold_gas(facts, facility_networks), "gas_volume", "gas_volume_scf", "gas"),
-    ):
+    )
+    for phase_facts, raw_column, core_column, phase in cases:
         producers = well_days.filter("is_producer").select("production_date", "well_id", "facility_id", core_column)
         rows = phase_facts.join(producers, on=["production_date", "facility_id"], how="inner")
         received = _producing(raw_wells, wells, raw_column)
         rows = rows.join(received, on=["production_date", "well_id"], how="left")
         is_raw = pl.col("well_ec_code").is_not_null()
-        factor = units.mapped(mapped_units, raw_column, phase, "volume")  # type: ignore[arg-type]
-        base = base_unit(phase, "volume")  # type: ignore[arg-type]
+        factor = units.mapped(mapped_units, raw_column, phase, "volume")
+        base = base_unit(phase, "volume")
         parts.append(
             shaped(
                 rows.with_columns(
-                    _text("quantity", "production"),
+                    text("quantity", "production"),
                     pl.when(is_raw).then(pl.lit(WELL_DAY)).otherwise(pl.lit(WELL)).alias("lake_table"),
                     pl.coalesce("well_ec_code", "well_id").alias("source_key"),
                     pl.col("production_date").alias("source_date"),
                     pl.when(is_raw).then(pl.lit(raw_column)).otherwise(pl.lit(core_column)).alias("column_name"),
                     pl.when(is_raw).then("received").otherwise(core_column).alias("value"),
-                    pl.when(is_raw).then(pl.lit(mapped_units.get(raw_column) or base)).otherwise(pl.lit(base)).alias("unit"),
+                    pl.when(is_raw)
+                    .then(pl.lit(mapped_units.get(raw_column) or base))
+                    .otherwise(pl.lit(base))
+                    .alias("unit"),
                     pl.when(is_raw).then(pl.lit(factor)).otherwise(pl.lit(1.0)).alias("factor"),
                 )
             )
@@ -204,11 +206,11 @@ def potential_rows(
             how="inner",
         )
         .with_columns(
-            _text("quantity", "potential"),
-            _text("lake_table", POTENTIAL_DAY),
+            text("quantity", "potential"),
+            text("lake_table", POTENTIAL_DAY),
             pl.col("object_ec_code").alias("source_key"),
-            _text("column_name", "potential"),
-            *_units("potential", "rate", mapped_units, units),
+            text("column_name", "potential"),
+            *_units(known["network"], "potential", "rate", mapped_units, units),
         )
     )
     summed = known.filter(pl.col("basis").is_in(wells_potential.METHODS)).select(*_KEY, "source_date")
@@ -223,11 +225,11 @@ def potential_rows(
         parts.append(
             shaped(
                 facts.join(spoken, on=["source_date", "facility_id"], how="inner").with_columns(
-                    _text("quantity", "potential"),
-                    _text("lake_table", WELL),
+                    text("quantity", "potential"),
+                    text("lake_table", WELL),
                     pl.col("well_id").alias("source_key"),
-                    _text("column_name", column),
-                    _text("unit", unit),
+                    text("column_name", column),
+                    text("unit", unit),
                     pl.lit(1.0).alias("factor"),
                 )
             )
@@ -245,74 +247,28 @@ def full_day_rows(state: pl.DataFrame) -> pl.DataFrame:
         own.with_columns(
             parts.struct.field("field_0").alias("facility_id"),
             parts.struct.field("field_1").alias("network"),
-            _text("quantity", "fullDayRate"),
-            _text("lake_table", STATE),
+            text("quantity", "fullDayRate"),
+            text("lake_table", STATE),
             pl.concat_str(pl.lit(f"{FULL_DAY_STATE}/"), "entity_id").alias("source_key"),
             pl.col("production_date").alias("source_date"),
-            _text("column_name", "value"),
+            text("column_name", "value"),
             pl.lit(1.0).alias("factor"),
-        ).with_columns(pl.when(pl.col("network") == "oil").then(pl.lit("bbl/d")).otherwise(pl.lit("scf/d")).alias("unit"))
+        ).with_columns(
+            pl.when(pl.col("network") == "oil").then(pl.lit("bbl/d")).otherwise(pl.lit("scf/d")).alias("unit")
+        )
     )
 
 
-def stock_rows(
-    daily: pl.DataFrame,
-    readings: pl.DataFrame,
-    tags: pl.DataFrame,
-    tank_days: pl.DataFrame,
-    terminals: pl.DataFrame,
-    mapped_units: Units,
-    units: UnitTable,
-) -> pl.DataFrame:
-    """Stock and water of terminals: the gauges' last readings, or the closing rows of Energy Components, as the day used them.
-
-    `daily` is core__daily_terminal, `readings` core__daily_reading, `tank_days` raw tank_day.
-    """
-    day = ["production_date", "facility_id"]
-    facts = daily.select(*day, "stock_source")
-    gauges = (
-        readings.drop("facility_id", "measurement")
-        .join(tags.select(pl.col("tag_id").cast(pl.UInt32), "facility_id", "measurement"), on="tag_id", how="inner")
-        .join(_sample_tables(tags), on="tag_id", how="left")
-    )
-    gauged = _gauge(gauges.filter(pl.col("measurement") == STOCK), "stock")
-    gauged_water = _gauge(gauges.filter(pl.col("measurement").is_in(WATER), pl.col("unit") == "bbl"), "water")
-    closing = _tanks(tank_days, tags, terminals)
-    stated, stated_water = (
-        shaped(
-            closing.with_columns(
-                _text("network", "oil"),
-                _text("quantity", quantity),
-                _text("lake_table", TANK_DAY),
-                pl.col("tank_ec_code").alias("source_key"),
-                pl.col("production_date").alias("source_date"),
-                _text("column_name", column),
-                pl.col(column).alias("value"),
-                pl.lit(mapped_units.get(column) or "bbl").alias("unit"),
-                # One factor for the row: the stage takes the storage's own unit for both columns.
-                pl.lit(units.mapped(mapped_units, "closing_volume", "liquid", "volume")).alias("factor"),
-            )
-        ).filter(pl.col("value").is_not_null())
-        for column, quantity in (("closing_volume", "stock"), ("water_volume", "water"))
-    )
-    return pl.concat(
-        [
-            gauged.join(facts.filter(pl.col("stock_source") == "pi"), on=day, how="semi"),
-            stated.join(facts.filter(pl.col("stock_source") == "ec"), on=day, how="semi"),
-            stated_water.join(facts, on=day, how="semi"),
-            gauged_water.join(facts, on=day, how="semi").join(stated_water, on=day, how="anti"),
-        ]
-    )
-
-
-def _text(name: str, value: str) -> pl.Expr:
+def text(name: str, value: str) -> pl.Expr:
+    """The same word in every row."""
     return pl.lit(value).alias(name)
 
 
-def _units(column: str, kind: Any, mapped_units: Units, units: UnitTable) -> list[pl.Expr]:
-    """unit and factor of a mapped column by the row's network; "a | b" is a for liquids and b for gas."""
-    stated, factors = {}, {}
-    for network in NETWORKS:
+def _units(networks: pl.Series, column: str, kind: Kind, mapped_units: Units, units: UnitTable) -> list[pl.Expr]:
+    """unit and factor of a mapped column for the networks of a frame; "a | b" is a for liquids and b for gas."""
+    stated: dict[str, str] = {}
+    factors: dict[str, float] = {}
+    for network in networks.unique():
         phase = phase_of(network)
         text = mapped_units.get(column) or base_unit(phase, kind)
         stated[network] = (text.split("|")[0 if phase == "liquid" else 1] if "|" in text else text).strip()
@@ -345,7 +301,9 @@ def _producing(raw_wells: pl.DataFrame, wells: pl.DataFrame, column: str) -> pl.
     day = pl.col("production_date")
     kind = pl.col("flow_kind").str.to_lowercase().str.strip_chars()
     return (
-        raw_wells.join(wells.select("well_ec_code", "well_id", "valid_from", "valid_to"), on="well_ec_code", how="inner")
+        raw_wells.join(
+            wells.select("well_ec_code", "well_id", "valid_from", "valid_to"), on="well_ec_code", how="inner"
+        )
         .filter((day >= pl.col("valid_from").fill_null(date.min)) & (day < pl.col("valid_to").fill_null(date.max)))
         .with_columns((kind != "injection").alias("produces"))
         .sort("production_date", "well_id", "produces", "flow_kind")
@@ -361,45 +319,9 @@ def _producing(raw_wells: pl.DataFrame, wells: pl.DataFrame, column: str) -> pl.
     )
 
 
-def _sample_tables(tags: pl.DataFrame) -> pl.DataFrame:
+def sample_tables(tags: pl.DataFrame) -> pl.DataFrame:
+    """tag_id and sample_table of each tag of the operator's map."""
     return tags.select(
         pl.col("tag_id").cast(pl.UInt32),
         pl.col("group").replace_strict(SAMPLES, default=None, return_dtype=pl.String).alias("sample_table"),
     )
-
-
-def _gauge(readings: pl.DataFrame, quantity: str) -> pl.DataFrame:
-    return shaped(
-        readings.filter(pl.col("last_value").is_not_null()).with_columns(
-            _text("network", "oil"),
-            _text("quantity", quantity),
-            _text("lake_table", READING),
-            pl.col("tag_name").alias("source_key"),
-            pl.col("production_date").alias("source_date"),
-            _text("column_name", "last_value"),
-            pl.col("last_value").alias("value"),
-            pl.col("unit").fill_null("bbl"),
-            pl.lit(1.0).alias("factor"),
-            pl.col("last_good_at_utc").alias("source_updated_at_utc"),
-        )
-    )
-
-
-def _tanks(tank_days: pl.DataFrame, tags: pl.DataFrame, terminals: pl.DataFrame) -> pl.DataFrame:
-    """Closing rows with their terminal: the storage's own, else those of its tanks where all of them have one."""
-    known = tank_days.filter(pl.col("closing_volume").is_not_null())
-    storages = terminals.select(pl.col("storage_ec_code").alias("tank_ec_code"), "facility_id").drop_nulls()
-    tanks = (
-        tags.filter(pl.col("measurement") == STOCK, pl.col("object_id").is_not_null())
-        .select(pl.col("object_id").alias("tank_ec_code"), "facility_id")
-        .unique()
-        .with_columns(pl.len().over("facility_id").alias("tank_count"))
-    )
-    day = ["production_date", "facility_id"]
-    whole = known.join(storages, on="tank_ec_code", how="inner")
-    parts = (
-        known.join(tanks, on="tank_ec_code", how="inner")
-        .filter(pl.len().over(day) == pl.col("tank_count"))
-        .join(whole, on=day, how="anti")
-    )
-    return pl.concat([whole, parts.select(whole.columns)])

@@ -45,13 +45,19 @@ def capacity_limits(
     ends = [*moments, None]
     rows: list[Row] = []
     for start, end in zip(starts, ends, strict=True):
-        standing = facility_days(facilities.select("facility_id", "hub_id", "asset_id", "valid_from", "valid_to"), [start])
+        standing = facility_days(
+            facilities.select("facility_id", "hub_id", "asset_id", "valid_from", "valid_to"), [start]
+        )
         rates = rates_by_label(capacities_in_force(capacities, [start]), "capacity").get(start, {})
         members: dict[tuple[str, str], list[str]] = {}
-        for level, node, facility_id in memberships(standing).select("node_level", "node_id", "facility_id").iter_rows():
+        for level, node, facility_id in (
+            memberships(standing).select("node_level", "node_id", "facility_id").iter_rows()
+        ):
             members.setdefault((level, node), []).append(facility_id)
         found = _segment(members, book.on(start), facility_networks, rates)
-        rows += [(level, node, network, start, kind, name, end, *rest) for level, node, network, kind, name, *rest in found]
+        rows += [
+            (level, node, network, start, kind, name, end, *rest) for level, node, network, kind, name, *rest in found
+        ]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row").sort(CapacityLimit.primary_key())
 
 

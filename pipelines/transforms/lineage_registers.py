@@ -45,13 +45,13 @@ def _shaped(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def target_rows(
-    raw: pl.DataFrame, targets: pl.DataFrame, nodes: Mapping[str, str], units: UnitTable
-) -> pl.DataFrame:
+def target_rows(raw: pl.DataFrame, targets: pl.DataFrame, nodes: Mapping[str, str], units: UnitTable) -> pl.DataFrame:
     """The list item behind each row of core__target. `nodes`: our id by the names under which SharePoint may know a node."""
     key = ["version", "node_id", "network", "valid_from"]
     items = (
-        raw.with_columns(pl.col("node_code").replace_strict(nodes, default=None, return_dtype=pl.String).alias("node_id"))
+        raw.with_columns(
+            pl.col("node_code").replace_strict(nodes, default=None, return_dtype=pl.String).alias("node_id")
+        )
         .drop_nulls("node_id")
         .sort("published_at_utc", "item_id", nulls_last=False)
         .unique(key, keep="last", maintain_order=True)
@@ -146,9 +146,7 @@ def parcel_rows(
         .join(nominated, on="entity_id", how="anti")
     )
     parts = (frame.with_columns(pl.lit("parcel").alias("quantity")) for frame in (nominated, planned))
-    return pl.concat(
-        [_shaped(frame.join(known, on="entity_id", how="semi").drop_nulls("factor")) for frame in parts]
-    )
+    return pl.concat([_shaped(frame.join(known, on="entity_id", how="semi").drop_nulls("factor")) for frame in parts])
 
 
 def constant_rows(terminals: pl.DataFrame) -> pl.DataFrame:

@@ -5,10 +5,8 @@ Here: one relative standard deviation a facility and network. Not here: what a d
 
 import polars as pl
 
+from pipelines.transforms.potential import DEFAULT_SIGMA_FRACTION
 from pipelines.transforms.production import STREAM_ROLES
-
-# What a meter is taken to have where the site states nothing.
-DEFAULT_SIGMA_FRACTION = 0.01
 
 
 def meter_sigmas(streams: pl.DataFrame) -> pl.DataFrame:

@@ -78,13 +78,14 @@ def frozen_time(
 
     A run is frozen from FROZEN_SAMPLES on, and from FROZEN_RATIO × norm on. The norm is the median of the last NORM_DAYS days
     before the label that taught one; before NORM_DAYS_MINIMUM of them, the label's own, or none. `keys` has key,
-    production_date, tag_id.
+    production_date, tag_id; what is carried of other tags is left out.
     """
     named = keys.select("key", "production_date", pl.col("tag_id").cast(pl.String).alias("entity_id"))
     points = runs.learnt.join(named, on="key", how="inner").select(
         "entity_id", "production_date", pl.col("length").alias("value")
     )
-    numbered = carry_state.window_points(points, state, STATE)
+    own_state = state.filter(pl.col("entity_id").is_in(named["entity_id"].unique().to_list()))
+    numbered = carry_state.window_points(points, own_state, STATE)
     known = (
         numbered.with_columns(
             pl.col("value")

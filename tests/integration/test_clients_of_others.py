@@ -552,7 +552,7 @@ def test_oracledb_when_rows_are_fetched_one_by_one_many_and_all_then_they_are_th
                 parts += rows
         with connection.cursor() as cursor:
             cursor.execute(statement)
-            assert [row for row in cursor] == whole
+            assert list(cursor) == whole
             assert [column[0] for column in cursor.description].count("DAYTIME") == 1
     assert len(whole) == count
     assert parts == whole

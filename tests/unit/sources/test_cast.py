@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.sources.cast import cast_to_canonical, pointed, schema_of
@@ -83,6 +83,7 @@ def test_cast_when_value_does_not_parse_then_row_is_set_aside_whole(kind: FieldT
     assert json.loads(cast.rejected["raw"][0])["K"] == 2
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.integers(-9, 9), st.text("1.x-", max_size=3), st.floats()), max_size=20))
 def test_cast_when_values_are_any_then_each_row_is_kept_or_set_aside_never_both(values: list[Any]) -> None:
     rows = [{"X": value, "N": position} for position, value in enumerate(values)]

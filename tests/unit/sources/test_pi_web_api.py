@@ -178,7 +178,7 @@ def test_recorded_when_server_ignores_max_count_then_all_come(reading: str) -> N
     assert dict(read(pi).frame.group_by("tag_id").len().iter_rows()) == {1: 2500, 2: 7}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     counts=st.lists(st.integers(0, 60), min_size=1, max_size=6),
     max_count=st.integers(12, 80),
@@ -335,6 +335,7 @@ def test_instants_when_text_is_none_then_says_which() -> None:
         instants(["2026-11-20T06:00:10Z", "yesterday"])
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.one_of(

@@ -8,6 +8,7 @@ import pytest
 
 from pipelines import site_tables as t
 from pipelines.transforms.events import DailyEvents, Reference, daily_events
+from pipelines.transforms.events_objects import disturbed_days, object_table
 from pipelines.transforms.production_day import ProductionCalendar
 from warehouse.catalog.core import CoreDailyEvent, CoreDailyProduction, CoreDailyWell, CoreQuarantine
 from warehouse.catalog.raw import RawEnergyComponentsDefermentDay, RawEnergyComponentsDefermentEvent
@@ -354,3 +355,22 @@ def test_daily_events_when_an_injector_is_down_then_no_event() -> None:
 
 def test_daily_events_when_a_well_has_no_potential_yet_then_its_downtime_loses_nothing() -> None:
     assert only(make(wells=[well(oil_potential_bblpd=None)]))["loss_rate"] == 0.0
+
+
+def test_disturbed_days_when_an_event_touches_a_facility_its_wells_or_lines_then_they_stand() -> None:
+    objects = object_table(
+        facilities=REFERENCE.facilities,
+        wells=REFERENCE.wells,
+        streams=REFERENCE.streams,
+        edges=REFERENCE.edges,
+        externals=REFERENCE.externals,
+    )
+    rows = [
+        event("1", object_ec_code="W1", object_type="WELL"),
+        event("1", object_ec_code="W1", object_type="WELL", production_date=NEXT),
+        event("2", object_ec_code="GP_DOM", object_type="STREAM", ended_at_local=None),
+        event("3", object_ec_code="FS-LONE", ended_at_local=datetime(2026, 11, 20, 6)),
+        event("4", object_ec_code="NOBODY"),
+    ]
+    found = disturbed_days(rows_of(RawEnergyComponentsDefermentEvent, *rows), objects)
+    assert found.rows() == [("fs-a", DAY), ("fs-a", NEXT), ("gp-a", DAY)]

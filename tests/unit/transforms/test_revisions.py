@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.transforms.production import SCHEMA as PRODUCTION
@@ -58,6 +58,7 @@ _VALUE = st.one_of(_PRESENT, st.just((None, None, None)))
 _STATES = st.lists(st.fixed_dictionaries({"a": _VALUE, "b": _VALUE}), min_size=1, max_size=6)
 
 
+@settings(max_examples=40, deadline=None)
 @given(states=_STATES, clock=st.lists(st.integers(-2, 3), min_size=6, max_size=6))
 def test_versions_when_states_follow_each_other_then_each_stays_known_and_none_is_rewritten(
     states: list[dict[str, Any]], clock: list[int]
@@ -81,6 +82,7 @@ def test_versions_when_states_follow_each_other_then_each_stays_known_and_none_i
         assert as_known_at(known, instant).select(wanted.columns).sort("facility_id").equals(wanted.sort("facility_id"))
 
 
+@settings(max_examples=40, deadline=None)
 @given(states=_STATES)
 def test_versions_when_asked_as_known_at_any_instant_then_they_give_the_state_of_then(
     states: list[dict[str, Any]],

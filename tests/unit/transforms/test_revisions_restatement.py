@@ -147,7 +147,7 @@ _FACT = st.fixed_dictionaries({"q": _VALUE, "p": st.floats(50.0, 150.0).map(lamb
 _FACTS = st.fixed_dictionaries(dict.fromkeys(HUBS, _FACT))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(before=_FACTS, after=_FACTS, same=st.sets(st.sampled_from(sorted(HUBS))))
 def test_restatements_when_added_to_the_old_state_then_they_give_the_new_one_and_name_only_changed_facts(
     before: dict[str, Fact], after: dict[str, Fact], same: set[str]
@@ -194,7 +194,7 @@ def test_restatements_when_added_to_the_old_state_then_they_give_the_new_one_and
     } >= {f for f in HUBS if before[f]["q"] != after[f]["q"]}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(before=_FACTS, after=_FACTS)
 def test_restatements_when_drivers_change_then_their_deltas_sum_to_the_change_of_deferment(
     before: dict[str, Fact], after: dict[str, Fact]
@@ -207,6 +207,7 @@ def test_restatements_when_drivers_change_then_their_deltas_sum_to_the_change_of
         assert shares.filter(pl.col("f") == f)["delta"].sum() == pytest.approx(new - old, abs=1e-5)
 
 
+@settings(max_examples=15, deadline=None)
 @given(facts=_FACTS)
 def test_restatements_when_nothing_changed_then_there_are_none(facts: dict[str, Fact]) -> None:
     assert restatements(state(facts), state(facts), known()).is_empty()

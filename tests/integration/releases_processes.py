@@ -1,0 +1,112 @@
+"""Starts and talks to the processes that the release proofs need: publishers, analysts, the API behind its server."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+ROOT = Path(__file__).resolve().parents[2]
+# Asked for a line, it answers with what it reads from the file that it keeps open.
+ANALYST = """
+import sys, duckdb
+connection = duckdb.connect(sys.argv[1], read_only=True)
+for _ in sys.stdin:
+    print(connection.execute(
+        "SELECT (SELECT release_id FROM release_info), (SELECT md5(string_agg(p::VARCHAR, '' ORDER BY p)) "
+        "FROM production_daily p), (SELECT sum(gross_stock) FROM terminal_daily)").fetchall(), flush=True)
+"""
+
+
+class Process:
+    """A child that answers lines with lines; killed when the block ends."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, *arguments], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+    def send(self, line: str = "") -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        text = self.process.stdout.readline()
+        assert text, f"the process ended with {self.process.wait(30)}"
+        return text.strip()
+
+
+class Publisher(Process):
+    """tests/integration/releases_publisher.py."""
+
+    def __init__(self) -> None:
+        super().__init__("-m", "tests.integration.releases_publisher")
+        self.answer()
+
+    def ask(self, **what: Any) -> None:
+        self.send(json.dumps(what, default=str))
+
+    def answer(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.line())
+        return found
+
+    def publish(self, warehouse: Path, n: int) -> dict[str, Any]:
+        self.ask(do="publish", warehouse=warehouse, n=n)
+        return self.answer()
+
+
+def analyst(path: Path) -> Process:
+    """Another process that opened the file with plain DuckDB."""
+    return Process("-c", ANALYST, str(path))
+
+
+@contextmanager
+def served(warehouse: Path, log: Path) -> Iterator[int]:
+    """The API on a free port behind its own server; the port, once it answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PORT": str(port),
+        "WAREHOUSE_DIR": str(warehouse),
+        "LOG_LEVEL": "WARNING",
+    }
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "api"], cwd=ROOT, env=environment, stdout=stream, stderr=stream
+        )
+        try:
+            while True:
+                assert process.poll() is None, log.read_text()
+                with socket.socket() as caller:
+                    if caller.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                try:
+                    process.wait(0.05)  # until the socket is there
+                except subprocess.TimeoutExpired:
+                    continue
+            yield port
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
