@@ -6,7 +6,7 @@ Nothing here knows an endpoint. Values are in base units; only the answer conver
 import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from api.units import Quantity
@@ -154,8 +154,9 @@ _OPERATIONS: dict[str, Operation] = {
 
 
 def nothing(formula: str, *notes: str, terms: Sequence[Term] = (), rows: Sequence[RowReference] = ()) -> Draft:
-    """A number that is null, and why."""
-    return Draft(formula, "sum", terms=terms, notes=notes, rows=rows)
+    """A number that is null, and why; what is known of its inputs is stated and not computed with."""
+    stated = [replace(term, weight=None, role="parameter") for term in terms]
+    return Draft(formula, "sum", terms=stated, notes=notes, rows=rows)
 
 
 @dataclass

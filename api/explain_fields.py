@@ -6,6 +6,7 @@ release orders the array otherwise.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -78,10 +79,10 @@ def find(answer: Any, body: Any, tokens: Sequence[str]) -> Leaf:
             node = node[index]
             found.append(str(index))
         elif isinstance(kind, type) and issubclass(kind, Struct):
-            fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+            fields = _fields(kind)
             if token not in fields:
                 raise PointerFault(f"{_place(found)} has no {token[:60]!r}; it has {', '.join(fields)}")
-            kind, meta = _plain(fields[token])
+            kind, meta = fields[token]
             node = node[token]
             found.append(token)
         else:
@@ -93,6 +94,12 @@ def find(answer: Any, body: Any, tokens: Sequence[str]) -> Leaf:
     meaning = (meta.description or "").split(" Formula: ")[0] if meta else ""
     value = None if node is None else float(node)
     return Leaf(tuple(found), value, meaning, extra.get("x-unit"), extra.get("x-formula"), tuple(objects))
+
+
+@cache
+def _fields(kind: type[Struct]) -> dict[str, tuple[Any, Meta | None]]:
+    """Type without null and description of each property."""
+    return {field.encode_name: _plain(field.type) for field in msgspec.structs.fields(kind)}
 
 
 def _plain(annotation: Any) -> tuple[Any, Meta | None]:
@@ -122,10 +129,10 @@ def _index(elements: Sequence[Any], token: str, found: Sequence[str]) -> int:
 
 
 def _numbers(kind: Any, node: Any) -> str:
-    if get_origin(kind) is list:
+    if get_origin(kind) is list and node is not None:
         return f"it has {len(node)} elements, of which one must be chosen"
     if isinstance(kind, type) and issubclass(kind, Struct):
-        fields = {field.encode_name: _plain(field.type)[0] for field in msgspec.structs.fields(kind)}
+        fields = {name: field for name, (field, _) in _fields(kind).items()}
         numbers = [name for name, field in fields.items() if field in (int, float)]
         inner = [name for name, field in fields.items() if get_origin(field) is list or _is_struct(field)]
         choices = (("its numbers are", numbers), ("more stand below", inner))

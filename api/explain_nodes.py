@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from datetime import date
 
-from api.explain import Draft, Term, nothing, parameter
+from api.explain import Draft, RowReference, Term, nothing, parameter
 from api.explain_sources import NO_SOURCE_ROWS, Sources, rate_unit
 from api.kpis import Row
 from api.units import Quantity
@@ -23,7 +23,16 @@ COLUMNS = {
 }
 # Zeros of a network that a node does not serve; what stands beside them is null.
 ZEROS = frozenset(
-    {"maxCapacity", "businessTarget", "currentProduction", "deferment", "potential", "gap", "overPerformance", "coverage"}
+    {
+        "maxCapacity",
+        "businessTarget",
+        "currentProduction",
+        "deferment",
+        "potential",
+        "gap",
+        "overPerformance",
+        "coverage",
+    }
 )
 SUMMED = ("businessTarget", "currentProduction", "deferment", "potential", "gap", "overPerformance")
 WELL_METHODS = ("well_test", "last_full_day", "month_average")
@@ -45,7 +54,7 @@ def explain(sources: Sources, level: str, node_id: str, network: str, field: str
     row = sources.node(level, node_id, network, day)
     if row is None:
         return nothing("null", f"The release has no row of {level} {node_id} on {network} for {day}.")
-    if row["quality"] == "notApplicable" and field in ZEROS:
+    if row["quality"] == "notApplicable" and field in ZEROS and row[COLUMNS[field]] == 0.0:
         key = {"facility_id": node_id, "network": network} if level == "facility" else None
         reference = sources.row("reference/facility_networks.csv", None, key)
         return Draft(NOT_SERVED, "zero", rows=[sources.node_row(row, COLUMNS[field], rate_unit(network)), reference])
@@ -123,17 +132,23 @@ class _Facility:
         if field == "currentProduction":
             return self.production()
         if field == "maxCapacity":
-            return self.registered(field, "capacity", "capacity in force: Energy Components before the capacity register")
+            return self.registered(
+                field, "capacity", "capacity in force: Energy Components before the capacity register"
+            )
         if field == "publishedTarget":
             return nothing("a parent's own published target", "A facility's target stands in businessTarget.")
         if not self.row["counts_in_roll_up"]:
-            return nothing("null off the counting cut", "The facility owns no meter on the counting cut of the network.")
+            return nothing(
+                "null off the counting cut", "The facility owns no meter on the counting cut of the network."
+            )
         if self.row[COLUMNS[field]] is None:
             return self.unknown(field)
         if field == "potential":
             return self.potential()
         if field == "businessTarget":
-            return self.registered(field, "target", "approved target version in force", self.sources.view.target_version)
+            return self.registered(
+                field, "target", "approved target version in force", self.sources.view.target_version
+            )
         return _difference(self.sources, self.row, field)
 
     def unknown(self, field: str) -> Draft:
@@ -141,7 +156,9 @@ class _Facility:
             return nothing("null", "Flared gas has no potential.")
         if field in ("potential", "businessTarget"):
             return nothing("null", f"No source states a {field} for the day.")
-        return nothing("null where an input is null", "An input is not known: see potential, businessTarget and currentProduction.")
+        return nothing(
+            "null where an input is null", "An input is not known: see potential, businessTarget and currentProduction."
+        )
 
     def stored(self, column: str) -> Draft:
         reference = self.sources.node_row(self.row, column, self.unit)
@@ -150,10 +167,12 @@ class _Facility:
     def production(self) -> Draft:
         """Σ source rows × factor ÷ (T_D ÷ 24)."""
         terms = self.sources.source_terms([self.facility_id], self.network, "production", self.day, self.days)
-        own = self.sources.node_row(self.row, "production_volume", None)
+        own = self.sources.node_row(self.row, "day_hours", "h")
         hours = parameter("length of the production day", self.row["day_hours"], "h", day=self.day, row=own)
         if self.row["production"] is None:
-            return nothing("volume ÷ (hours of the day ÷ 24)", "No source has a volume of the day.", terms=[*terms, hours])
+            return nothing(
+                "volume ÷ (hours of the day ÷ 24)", "No source has a volume of the day.", terms=[*terms, hours]
+            )
         if not terms:
             return self.stored("production")
         from_pi = self.row["source"] == "pi"
@@ -169,7 +188,7 @@ class _Facility:
         """By the method that potentialBasis names."""
         basis: str = self.row["potential_basis"]
         if basis == "p75_full_days":
-            rows = self.sources.view.query(
+            rows = self.sources.query(
                 "explain_full_day",
                 production_date=self.day,
                 facility_id=self.facility_id,
@@ -182,7 +201,11 @@ class _Facility:
             quantity = "capacity" if basis == "nameplate" else "target"
             return self.registered("potential", quantity, f"{quantity} in force, by the method {basis}")
         terms = self.sources.source_terms([self.facility_id], self.network, "potential", self.day)
-        what = f"Σ potentials of the wells, by the method {basis}" if basis in WELL_METHODS else "stated by Energy Components"
+        what = (
+            f"Σ potentials of the wells, by the method {basis}"
+            if basis in WELL_METHODS
+            else "stated by Energy Components"
+        )
         return self._or_stored(terms, f"{what}; as of the day of its row")
 
     def _or_stored(self, terms: list[Term], formula: str, operation: str = "sum") -> Draft:
@@ -203,7 +226,7 @@ class _Facility:
         if self.row["production"] is None:
             return Draft(f"0: nothing came; else {formula}", "zero", rows=[term.row for term in terms if term.row])
         if not terms:
-            return self.stored("coverage")
+            return self.stored("coverage")  # of a network that is not served, or of a release without source rows
         expected = [Term(t.name, 1.0, None, 1.0, "denominator", t.day, row=t.row) for t in terms]
         came = [Term(t.name, 1.0, None, 1.0, "numerator", t.day, row=t.row) for t in terms if t.value is not None]
         return Draft(formula, "quotient", [*came, *expected])
@@ -235,7 +258,7 @@ class _Parent:
 
     def _holds(self, child: Row) -> bool:
         level = self.row["node_level"]
-        return level == "system" or child[f"{level}_id"] == self.row["node_id"]
+        return level == "system" or bool(child[f"{level}_id"] == self.row["node_id"])
 
     def _child(self, child: Row, field: str, weight: float, role: str = "term") -> Term:
         column = COLUMNS[field]
@@ -270,7 +293,7 @@ class _Parent:
         notes = [f"{len(cut) - len(present)} of {len(cut)} facilities are missing."] if len(present) < len(cut) else []
         return Draft(formula, "sum", terms, rows=self._behind(field, present), notes=notes)
 
-    def _behind(self, field: str, present: Sequence[Row]) -> list:  # type: ignore[type-arg]
+    def _behind(self, field: str, present: Sequence[Row]) -> list[RowReference]:
         """Source rows of the facilities' own facts."""
         ids = [child["node_id"] for child in present]
         if field in ("currentProduction", "potential"):
@@ -292,7 +315,7 @@ class _Parent:
         if self.row["max_capacity"] is None:
             return nothing(formula, "Nothing limits the node, or the capacity of an element is not known.")
         limits = (
-            self.sources.view.query(
+            self.sources.query(
                 "explain_capacity_limit",
                 node_level=self.row["node_level"],
                 node_id=self.row["node_id"],
@@ -314,7 +337,7 @@ class _Parent:
         name = f"{kind} {element}"
         if kind == "edge":
             from_id, to_id, _ = element.split("~")
-            reference = self.sources.row(
+            reference: RowReference | None = self.sources.row(
                 "reference/edges.csv",
                 None,
                 {"from_id": from_id, "to_id": to_id, "network": network},
@@ -323,12 +346,12 @@ class _Parent:
                 unit=self.unit,
                 factor=1.0,
             )
-            path = self.sources.path("/production-flow", ("edges", element, "capacity"), self.day)
+            path: str | None = self.sources.path("/production-flow", ("edges", element, "capacity"), self.day)
         else:
             stated = self.sources.register("capacity", element, network, self.day)
-            reference = stated.row if stated else None  # type: ignore[assignment]
+            reference = stated.row if stated else None
             facility = self.sources.node("facility", element, network, self.day)
-            path = self.sources.node_path(facility, "maxCapacity") if facility else None  # type: ignore[assignment]
+            path = self.sources.node_path(facility, "maxCapacity") if facility else None
         return Term(name, limit["capacity"], self.unit, limit["weight"], "term", self.day, path, reference)
 
     def published(self) -> Draft:
@@ -346,7 +369,9 @@ class _Parent:
         """Present ÷ applicable cut facilities, by potential where every one has it."""
         present = [child for child in cut if child["production"] is not None]
         if not cut:
-            return Draft("0: no facility on the counting cut", "zero")
+            reference = self.sources.node_row(self.row, "coverage", "fraction")
+            note = "No facility of the node stands on the counting cut."
+            return self.sources.stored(self.row, "coverage", "fraction", reference, note)
         known = all(child["potential"] is not None for child in cut)
         if known and sum(child["potential"] for child in cut) > 0:
             formula = "Σ potential of the facilities present ÷ Σ potential of all on the counting cut, as volumes"

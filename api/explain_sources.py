@@ -1,10 +1,10 @@
 """Where numbers stand: rows of the release, rows of the sources behind them, their files, and the paths that serve them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from api.explain import Draft, RowReference, Term
@@ -18,7 +18,7 @@ PRODUCTION, DRIVER, EVENT, TERMINAL, TREND = (
 )
 FILES = "api.explain.files"
 NO_SOURCE_ROWS = "This release publishes no source rows: the number is explained as far as its own row."
-# Columns of a source row's key beside the production day, by table.
+# Column of a source row's own key, by table; the production day stands beside it.
 KEYS = {
     "raw_energy_components__stream_day": "stream_ec_code",
     "raw_energy_components__well_day": "well_ec_code",
@@ -33,10 +33,25 @@ KEYS = {
     "raw_sharepoint__lifting_programme": "cargo_id",
     "core__daily_reading": "tag_name",
     "core__daily_well": "well_id",
-    "core__carry_state": "kind/entity_id",
     "reference/terminals.csv": "facility_id",
 }
+T = TypeVar("T")
+# Answers of queries kept with a body: some 60 days of every node at most.
+REMEMBERED = 64
 OIL_UNITS, GAS_UNITS = ("bbl/d", "bbl"), ("scf/d", "scf")
+
+
+def _key(table: str, row: Row) -> dict[str, Any]:
+    """Columns of a source row's key beside the production day."""
+    if table == "core__carry_state":
+        kind, _, entity = row["source_key"].partition("/")
+        return {"kind": kind, "entity_id": entity, "slot": 0}
+    key = {KEYS.get(table, "key"): row["source_key"]}
+    more = {
+        "raw_energy_components__potential_day": ("network",),
+        "raw_energy_components__capacity": ("network", "valid_from"),
+    }
+    return key | {name: row[name] for name in more.get(table, ())}
 
 
 def rate_unit(network: str) -> str:
@@ -51,10 +66,27 @@ def volume_unit(network: str) -> str:
 
 @dataclass(frozen=True)
 class Sources:
-    """A view's rows with the files that they stand in. `endpoint` is the address asked about, without prefix and query."""
+    """A view's rows with the files that they stand in. `endpoint` is the address asked about, without prefix and query;
+    `memory` keeps what was read for the next question about the same body."""
 
     view: View
     endpoint: str
+    memory: dict[Any, Any] = field(default_factory=dict)
+
+    def recall(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """What `make` gave when it was first asked for under the key; forgotten when much else was asked for since."""
+        found: T | None = self.memory.get(key)
+        if found is None:
+            found = make()
+            if len(self.memory) >= REMEMBERED:
+                self.memory.clear()
+            self.memory[key] = found
+        return found
+
+    def query(self, name: str, **params: Any) -> list[dict[str, Any]]:
+        """Rows of a named query, read once."""
+        key = (name, *(tuple(v) if isinstance(v, list) else v for _, v in sorted(params.items())))
+        return self.recall(key, lambda: self.view.query(name, **params))
 
     # -- files ---------------------------------------------------------------------------------------------------
 
@@ -98,14 +130,19 @@ class Sources:
         """The view of another day."""
         return self.view if day == self.view.production_date else replace(self.view, production_date=day)
 
+    def nodes(self, day: date) -> Mapping[tuple[str, str], Mapping[str, Row]]:
+        """Every row of a day by (level, node), then network."""
+        levels = ["facility", "hub", "asset", "system"]
+        return self.recall(("nodes", day), lambda: by_node(self.on(day).node_production(levels)))
+
     def node(self, level: str, node_id: str, network: str, day: date) -> Row | None:
         """The row of a node and network; null where the release has none."""
-        rows = by_node(self.on(day).node_production([level], [node_id]))
-        return rows.get((level, node_id), {}).get(network)
+        return self.nodes(day).get((level, node_id), {}).get(network)
 
     def facilities(self, network: str, day: date) -> list[Row]:
         """Facility rows of a network and day."""
-        return [row for row in self.on(day).node_production(["facility"]) if row["network"] == network]
+        found = self.nodes(day).items()
+        return [rows[network] for (level, _), rows in found if level == "facility" and network in rows]
 
     def node_row(self, row: Row, column: str, unit: str | None) -> RowReference:
         """A row of out__daily_production."""
@@ -114,20 +151,18 @@ class Sources:
 
     # -- rows of the sources -------------------------------------------------------------------------------------
 
+    def source_rows(self, facility_ids: Sequence[str], network: str, quantity: str, day: date) -> list[Row]:
+        """Rows of source_row behind a fact of facilities; none where the release publishes none."""
+        if not self.has_source_rows:
+            return []
+        rows = self.query("explain_source_row", production_date=day, network=network, quantity=quantity)
+        return [row for row in rows if row["facility_id"] in facility_ids]
+
     def source_terms(
         self, facility_ids: Sequence[str], network: str, quantity: str, day: date, divisor: float = 1.0
     ) -> list[Term]:
         """The source rows of facilities' facts, each weighing factor ÷ `divisor`."""
-        if not self.has_source_rows:
-            return []
-        rows = self.view.query(
-            "explain_source_row",
-            production_date=day,
-            facility_ids=list(facility_ids),
-            network=network,
-            quantity=quantity,
-        )
-        return [self.source_term(row, divisor) for row in rows]
+        return [self.source_term(row, divisor) for row in self.source_rows(facility_ids, network, quantity, day)]
 
     def source_term(self, row: Row, divisor: float = 1.0) -> Term:
         """A source row as an input."""
@@ -146,7 +181,7 @@ class Sources:
         return self.row(
             table,
             row.get("source_date"),
-            {KEYS.get(table, "key"): row["source_key"]},
+            _key(table, row),
             column=row["column_name"],
             value=row["value"],
             unit=row["unit"],
@@ -158,15 +193,7 @@ class Sources:
 
     def samples(self, facility_ids: Sequence[str], network: str, quantity: str, day: date) -> list[RowReference]:
         """Files of the PI samples behind the source rows of a fact."""
-        if not self.has_source_rows:
-            return []
-        rows = self.view.query(
-            "explain_source_row",
-            production_date=day,
-            facility_ids=list(facility_ids),
-            network=network,
-            quantity=quantity,
-        )
+        rows = self.source_rows(facility_ids, network, quantity, day)
         found = sorted({(row["sample_table"], row["source_date"]) for row in rows if row["sample_table"]})
         return [self.row(table, label) for table, label in found]
 
@@ -176,7 +203,7 @@ class Sources:
         """The register's row in force as an input, weighing its factor; null where none holds."""
         if not self.view.release.manifest.row_counts.get("source_register"):
             return None
-        rows = self.view.query(
+        rows = self.query(
             "explain_register",
             quantity=quantity,
             entity_id=entity_id,

@@ -60,7 +60,10 @@ def document(application: Litestar) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/", "description": "This server."}],
-        "tags": [{"name": name} for name in ("production", "deferment", "topology", "terminals", "releases", "health")],
+        "tags": [
+            {"name": name}
+            for name in ("production", "deferment", "topology", "terminals", "releases", "lineage", "health")
+        ],
         "security": [],
         "paths": paths,
         "components": {

@@ -33,10 +33,16 @@ class View:
     def column(self, name: str) -> tuple[str, Mapping[str, Any]]:
         """Description and metadata of a column. Raises KeyError where neither header nor catalogue knows it."""
         for table in self.tables:
-            column = TABLES[table].schema.columns().get(name)
+            column = _columns(table).get(name)
             if column is not None:
                 return self.overrides.get(name) or column.description or "", column.metadata or {}
         return self.overrides[name], {}
+
+
+@lru_cache(maxsize=256)
+def _columns(table: str) -> Mapping[str, Any]:
+    """Columns of a catalogue table: dataframely makes them anew at each call, and a build asks a thousand times."""
+    return TABLES[table].schema.columns()
 
 
 def sql_type(dtype: pl.DataType) -> str:

@@ -31,7 +31,9 @@ class SourceRow(Contract, frozen=True, kw_only=True):
     """One row of a file, or the file itself where the key is empty."""
 
     table: Annotated[str, doc("Table of the lake, or `reference/<file>` of the operator's folder.")]
-    partition: Annotated[str | None, doc("Production day, closed month, or `all`; null where the release names no file.")]
+    partition: Annotated[
+        str | None, doc("Production day, closed month, or `all`; null where the release names no file.")
+    ]
     file: Annotated[str | None, doc("Path of the file in the lake.")]
     sha256: Annotated[str | None, doc("SHA-256 of the file, as the release's manifest states it.")]
     key: Annotated[list[KeyColumn], doc("Which row of the file; empty for the file as a whole.")]
@@ -80,7 +82,9 @@ class Explanation(Metadata, frozen=True, kw_only=True):
             values=OPERATIONS,
         ),
     ]
-    base_per_unit: Annotated[float, doc("Base units in one unit of the value: the operation's result is divided by it.")]
+    base_per_unit: Annotated[
+        float, doc("Base units in one unit of the value: the operation's result is divided by it.")
+    ]
     inputs: list[Input]
     recomputed: Annotated[float | None, doc("The operation over the inputs, in the unit of the value.")]
     is_reproduced: Annotated[

@@ -41,7 +41,7 @@ class TcpFaultProxy:
     """Listens on a loopback port and forwards to ``target_port``, under a fault or faithfully. A context manager.
 
     A new fault holds for connections that are open as well, from the next piece on. ``passed`` counts the bytes from
-    the server, on all connections, since the last ``set``.
+    the server, on all connections, since the last ``set``; ``turns`` says how many had passed when a client wrote.
     """
 
     host = HOST
@@ -51,6 +51,7 @@ class TcpFaultProxy:
         self._target_port = target_port
         self._fault: TcpFault | None = None
         self.passed = 0
+        self.turns: list[int] = []
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -75,9 +76,14 @@ class TcpFaultProxy:
 
     def set(self, fault: TcpFault | None) -> None:
         """Put a fault in force, or none."""
-        self._fault, self.passed = fault, 0
+        self._fault, self.passed, self.turns = fault, 0, []
         refuses = fault is not None and fault.kind == "refuse"
         self._run(self._unlisten() if refuses else self._listen())
+
+    @property
+    def fault(self) -> TcpFault | None:
+        """The fault in force; one that comes ``once`` is gone when it has come."""
+        return self._fault
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_SECONDS)
@@ -115,7 +121,7 @@ class TcpFaultProxy:
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(self.host, self._target_port)
-        upward = asyncio.create_task(_copy(reader, far_writer))
+        upward = asyncio.create_task(self._up(reader, far_writer))
         downward = asyncio.create_task(self._down(far_reader, writer))
         try:
             await asyncio.wait({upward, downward}, return_when=asyncio.FIRST_COMPLETED)
@@ -124,6 +130,12 @@ class TcpFaultProxy:
                 task.cancel()
             await asyncio.gather(upward, downward, return_exceptions=True)
             await _closed(far_writer)
+
+    async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while piece := await reader.read(PIECE):
+            self.turns.append(self.passed)
+            writer.write(piece)
+            await writer.drain()
 
     async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """From the server to the client, as the fault in force has it."""
@@ -168,12 +180,6 @@ class TcpFaultProxy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while piece := await reader.read(PIECE):
-        writer.write(piece)
-        await writer.drain()
 
 
 async def _closed(writer: asyncio.StreamWriter) -> None:

@@ -22,7 +22,7 @@ from pipelines.sources.cast import cast_to_canonical, schema_of
 from pipelines.sources.circuit import Circuit, CircuitStatus, circuit_of
 from pipelines.sources.config import EcOracleConfig
 from pipelines.sources.ec_oracle_errors import as_source_error, code_of, is_retried
-from pipelines.sources.ec_oracle_guard import guarded
+from pipelines.sources.ec_oracle_guard import GarbledWire, decoding, guarded
 from pipelines.sources.ec_oracle_preflight import check, missing_of, selected
 from pipelines.sources.energy_components import SOURCE, asking_for, mapped, tidy
 from pipelines.sources.errors import Asking, SourceBroken, SourceError, SourceUnavailable
@@ -161,12 +161,17 @@ class EcOracle:
         frames = [schema_of(mapping.columns).to_frame()]
         rejects = [REJECTED_SCHEMA.to_frame()]
         rows = pages = 0
-        with connection.cursor() as cursor:
+        with connection.cursor() as cursor, decoding():
             # One snapshot for all batches, and proof that nothing is written.
             cursor.execute("SET TRANSACTION READ ONLY")
-        for batch in connection.fetch_df_batches(
+        batches = connection.fetch_df_batches(
             mapping.oracle_sql, dict(binds), size=self._batch_rows, requested_schema=schema
-        ):
+        )
+        while True:
+            with decoding():
+                batch = next(batches, None)
+            if batch is None:
+                break
             received = pl.DataFrame(batch)
             received.columns = names
             cast = cast_to_canonical(received, mapping.columns, zone=self._zone)
@@ -177,7 +182,8 @@ class EcOracle:
             if deadline.remaining() <= 0.0:
                 # Nobody waits for the rest any more.
                 raise TimeoutError
-        connection.rollback()
+        with decoding():
+            connection.rollback()
         frame, warnings = tidy(mapping, pl.concat(frames), first, last)
         return Extract(frame, rejected=pl.concat(rejects), request=asked, pages=pages, warnings=tuple(warnings))
 
@@ -185,7 +191,7 @@ class EcOracle:
         self, connection: oracledb.Connection, asking: Asking, asked: str, mapping: DatasetMapping
     ) -> tuple[list[str], pa.Schema | None]:
         """Result columns under the mapping's spelling, and their pinned Arrow types (None if one has no safe type)."""
-        with connection.cursor() as cursor:
+        with connection.cursor() as cursor, decoding():
             cursor.parse(mapping.oracle_sql)
             description = list(cursor.description or ())
             missing = missing_of(mapping, selected(cursor))
@@ -248,18 +254,21 @@ class EcOracle:
             try:
                 return guarded(session, deadline)
             except TimeoutError:
-                # The connection is in use by what was left behind.
-                self.close()
                 raise self._out_of_time(asking, asked, deadline) from None
             except oracledb.Error as error:
                 if not is_retried(error) or attempt >= ATTEMPTS:
                     raise as_source_error(error, asking, asked, self._redact) from None
-                wait = random.uniform(0.5, 1.0) * 2.0 ** (attempt - 1)
-                log.warning("%s: attempt %d: came %s; again in %.1f s", asking, attempt, code_of(error), wait)
-                if self._sleep is not None:
-                    self._sleep(wait)
-                else:
-                    deadline.wait(wait)
+                came = code_of(error)
+            except GarbledWire as error:
+                if attempt >= ATTEMPTS:
+                    raise SourceUnavailable(asking, asked=asked, came=str(error)) from None
+                came = str(error)
+            wait = random.uniform(0.5, 1.0) * 2.0 ** (attempt - 1)
+            log.warning("%s: attempt %d: came %s; again in %.1f s", asking, attempt, came, wait)
+            if self._sleep is not None:
+                self._sleep(wait)
+            else:
+                deadline.wait(wait)
 
     def _out_of_time(self, asking: Asking, asked: str, deadline: Deadline) -> SourceUnavailable:
         if deadline.is_cancelled:
@@ -284,6 +293,13 @@ class EcOracle:
             raise
         else:
             connection.close()
+        finally:
+            with self._lock:
+                is_last = self._pool is not pool and pool.busy == 0
+            if is_last:
+                # The client was closed while this session worked: nobody else ends its pool.
+                with contextlib.suppress(oracledb.Error):
+                    pool.close(force=True)
 
     def _ready(self, asking: Asking, deadline: Deadline) -> oracledb.ConnectionPool:
         with self._lock:
@@ -297,7 +313,8 @@ class EcOracle:
 
     def _give_up_pool(self) -> None:
         pool, self._pool = self._pool, None
-        if pool is not None:
+        # To close a session under a thread that reads from it crashes the driver: whoever was left behind does it.
+        if pool is not None and pool.busy == 0:
             with contextlib.suppress(TimeoutError, oracledb.Error):
                 guarded(lambda: pool.close(force=True), Deadline.after(1.0), "oracle-close")
 

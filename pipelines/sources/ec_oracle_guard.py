@@ -6,14 +6,28 @@ caller for ever. Here the work runs in a thread of its own, which is left behind
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from pipelines.sources.http_deadline import GLANCE_SECONDS, Deadline
 
 T = TypeVar("T")
+
+
+class GarbledWire(Exception):
+    """Bytes came that are no answer of Oracle's; another attempt may get one."""
+
+
+@contextlib.contextmanager
+def decoding() -> Iterator[None]:
+    """Around calls of the driver: what garbled bytes make it stumble over, as GarbledWire. Its own errors pass."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, BufferError, LookupError, MemoryError, TypeError, ValueError) as error:
+        raise GarbledWire(f"an answer that does not decode ({type(error).__name__}: {error})") from None
 
 
 class _Outcome(Generic[T]):

@@ -30,6 +30,8 @@ from pipelines.sources.sharepoint_workbook import SheetFault, is_whole_workbook,
 SOURCE = "SharePoint"
 # Graph's default page; larger ones are throttled sooner.
 PAGE_ITEMS = 200
+# Pages that lead back to one that was read already are begun again this often.
+_WHOLE_READS = 2
 # A download link is valid for minutes; one that has gone stale is asked for once more.
 _DOWNLOADS = 2
 _ITEM_ID = ColumnMapping(canonical="item_id", source="/id", type="text")
@@ -211,6 +213,15 @@ class GraphClient:
         return resolved
 
     def _items(self, asking: Asking, start: str, words: str) -> tuple[dict[str, ListItem], _Tally]:
+        for attempt in range(1, _WHOLE_READS + 1):
+            try:
+                return self._items_once(asking, start, words)
+            except _PagesInACircle as error:
+                if attempt == _WHOLE_READS:
+                    raise SourceNotReady(asking, asked=words, came=str(error)) from None
+        raise AssertionError("every attempt returns or raises")
+
+    def _items_once(self, asking: Asking, start: str, words: str) -> tuple[dict[str, ListItem], _Tally]:
         items: dict[str, ListItem] = {}
         tally = _Tally()
         for page, received in self._pages(asking, start, _items.decode, words):
@@ -234,13 +245,15 @@ class GraphClient:
         url: str | None = start
         seen: set[str] = set()
         while url is not None:
-            if not same_origin(url, self._base_url) or url in seen:
+            if not same_origin(url, self._base_url):
                 raise SourceBroken(
                     asking,
                     asked=f"the next page of {words}",
-                    came="a link that was followed before" if url in seen else "a link to another host",
+                    came="a link to another host",
                     what_next="not retried: the token goes to graph_base_url's host only; check that address",
                 )
+            if url in seen:
+                raise _PagesInACircle(f"page {len(seen)} with a link that was followed before")
             seen.add(url)
             answer = self._http.ask(asking, url, decode=decode, asked=f"page {len(seen)} of {words}")
             yield answer.value, answer.bytes
@@ -299,6 +312,10 @@ class GraphClient:
                 if attempt == _DOWNLOADS:
                     raise SourceNotReady(asking, asked=words, came=str(error)) from None
         raise AssertionError("every attempt returns or raises")
+
+
+class _PagesInACircle(Exception):
+    """A page came twice: what follows it cannot be told from what was read before."""
 
 
 @dataclass

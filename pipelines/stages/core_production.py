@@ -11,6 +11,7 @@ from pipelines.stages.quarantine import TABLE as QUARANTINE
 from pipelines.stages.quarantine import rejected_by_source, replace_quarantine
 from pipelines.stages.stage import Stage, StageResult
 from pipelines.stages.workspace import Workspace
+from pipelines.transforms import readings_frozen
 from pipelines.transforms.events_objects import disturbed_days, object_table
 from pipelines.transforms.meter_sigmas import meter_sigmas
 from pipelines.transforms.potential import daily_potentials, stated_potentials
@@ -27,8 +28,8 @@ WELL, PRODUCTION, ACTUAL, POTENTIAL, STATE = (
     "core__carry_state",
 )
 _RAW = "raw_energy_components__"
-# Datasets whose rejected rows this stage reports; events and registers report their own.
-_DATASETS = ("stream_day", "well_day", "potential_day", "tank_day", "recorded_value")
+# Datasets whose rejected rows this stage reports; readings, events and registers report their own.
+_DATASETS = ("stream_day", "well_day", "potential_day", "tank_day")
 
 
 def build(ws: Workspace, labels: Sequence[date]) -> StageResult:
@@ -99,12 +100,14 @@ def build(ws: Workspace, labels: Sequence[date]) -> StageResult:
         now=now,
     )
     states = [production.state, potential.state] + ([wells.state] if wells else [])
+    # The norms of PI tags are carried in the same table by core__reading, which runs before.
+    states.append(ws.lake.read(STATE, first, last).filter(pl.col("kind") == readings_frozen.STATE))
     quarantined = [production.quarantined, stated.quarantined, potential.quarantined]
     quarantined += [wells.quarantined] if wells else []
     if "tank_day" in ws.datasets:
         tank_days = ws.lake.read(f"{_RAW}tank_day", first, last)
         quarantined.append(rejected_tank_days(tank_days, site.tags, site.terminals, labels, now))
-    quarantined += [rejected_by_source(ws, source, labels) for source in ("energy_components", "pi")]
+    quarantined.append(rejected_by_source(ws, "energy_components", labels))
     return StageResult(
         {
             WELL: ws.write(WELL, wells.wells if wells else empty(WELL), labels),

@@ -1,37 +1,57 @@
-"""Core readings: one row a PI tag and production day, process tags and gauges together."""
+"""Core readings: one row a PI tag and production day, process tags and gauges together; samples set aside are quarantined."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 
 from pipelines.lake import empty
+from pipelines.stages.quarantine import TABLE as QUARANTINE
+from pipelines.stages.quarantine import rejected_by_source, replace_quarantine
 from pipelines.stages.stage import Stage, StageResult
 from pipelines.stages.workspace import Workspace
-from pipelines.transforms.readings import daily_readings
+from pipelines.transforms import carry_state, readings_frozen
+from pipelines.transforms.readings import Readings, judged_readings
 
-TABLE = "core__daily_reading"
+TABLE, STATE = "core__daily_reading", "core__carry_state"
 # A day of a large site is some three million samples; readings are computed over a few days at a time.
 CHUNK_LABELS = 7
-_GROUPS = (("process", "raw_pi__recorded_value"), ("gauge", "raw_pi__tank_gauge"))
+_GROUPS = (("process", "recorded_value"), ("gauge", "tank_gauge"))
 
 
 def build(ws: Workspace, labels: Sequence[date]) -> StageResult:
-    """Renew core__daily_reading over the labels; days that were never read from PI have no rows."""
-    frames = [empty(TABLE)]
+    """Renew core__daily_reading over the labels, the tags' carried norms and the quarantined samples of PI.
+
+    Days that were never read from PI have no rows; norms are carried over them.
+    """
+    before = labels[0] - timedelta(days=1)
+    state = ws.lake.read(STATE, before, before)
+    frames, states, rejected = [empty(TABLE)], [empty(STATE)], [rejected_by_source(ws, "pi", labels)]
     if not ws.site.tags.is_empty():
         for begin in range(0, len(labels), CHUNK_LABELS):
-            frames += [_readings(ws, labels[begin : begin + CHUNK_LABELS], group, raw) for group, raw in _GROUPS]
-    return StageResult({TABLE: ws.write(TABLE, pl.concat(frames), labels)})
+            chunk = labels[begin : begin + CHUNK_LABELS]
+            found = [_readings(ws, chunk, group, dataset, state) for group, dataset in _GROUPS]
+            frames += [part.readings.select(empty(TABLE).columns) for part in found]
+            rejected += [part.rejected for part in found]
+            states.append(carry_state.gather(*(part.state for part in found)))
+            state = carry_state.at(states[-1], chunk[-1])
+    others = ws.lake.read(STATE, labels[0], labels[-1]).filter(pl.col("kind") != readings_frozen.STATE)
+    return StageResult(
+        {
+            TABLE: ws.write(TABLE, pl.concat(frames), labels),
+            STATE: ws.write(STATE, carry_state.gather(others, *states), labels),
+            QUARANTINE: replace_quarantine(ws, labels, [dataset for _, dataset in _GROUPS], rejected),
+        },
+        {"rows quarantined": sum(part.height for part in rejected)},
+    )
 
 
-def _readings(ws: Workspace, labels: Sequence[date], group: str, raw: str) -> pl.DataFrame:
+def _readings(ws: Workspace, labels: Sequence[date], group: str, dataset: str, state: pl.DataFrame) -> Readings:
     tags = ws.site.tags.filter(pl.col("group") == group)
-    samples = ws.lake.read(raw, labels[0], labels[-1])
-    read = sorted(samples["production_date"].unique())
-    if tags.is_empty() or not read:
-        return empty(TABLE)
-    return daily_readings(samples, tags, ws.calendar, read, ws.units).select(empty(TABLE).columns)
+    samples = ws.lake.read(f"raw_pi__{dataset}", labels[0], labels[-1])
+    found = judged_readings(samples, tags, ws.calendar, labels, ws.units, dataset=dataset, now=ws.now(), state=state)
+    read = samples["production_date"].unique().to_list()
+    return Readings(found.readings.filter(pl.col("production_date").is_in(read)), found.rejected, found.state)
 
 
 STAGE = Stage(

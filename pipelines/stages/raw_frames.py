@@ -99,8 +99,11 @@ def samples_by_label(samples: pl.DataFrame, bounds: Sequence[tuple[date, datetim
         before = samples.filter(pl.col("observed_at_utc") < start)
         boundary = before.unique("tag_id", keep="last", maintain_order=True)
         inside = samples.filter((pl.col("observed_at_utc") >= start) & (pl.col("observed_at_utc") < end))
-        # A sample exactly at the start makes the boundary sample needless, which costs nothing to keep.
-        parts.append(pl.concat([boundary, inside]).with_columns(pl.lit(label).alias("production_date")))
+        # A sample exactly at the start leaves nothing for the one before it to say, and clients do not send that one: without
+        # this a day read alone would differ from the same day read in a range.
+        at_start = inside.filter(pl.col("observed_at_utc") == start).select("tag_id")
+        needed = boundary.join(at_start, on="tag_id", how="anti", maintain_order="left")
+        parts.append(pl.concat([needed, inside]).with_columns(pl.lit(label).alias("production_date")))
         # What lies before this label's start is no longer needed but for the boundary itself.
         samples = pl.concat([boundary, samples.filter(pl.col("observed_at_utc") >= start)])
     return pl.concat(parts) if parts else samples.clear().with_columns(pl.lit(None, pl.Date).alias("production_date"))

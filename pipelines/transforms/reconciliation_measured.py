@@ -65,7 +65,7 @@ def measured_volumes(
     booked = streams.filter(name.is_in(list(by_code)), pl.col("volume") >= 0.0).select(
         "production_date",
         name.alias("meter_id"),
-        (pl.col("volume") * name.replace_strict(by_code, return_dtype=pl.Float64)).alias("volume"),
+        (pl.col("volume") * name.replace_strict(by_code, default=None, return_dtype=pl.Float64)).alias("volume"),
         pl.lit("ec").alias("source"),
     )
     of_tag = {m.tag_id: m.meter_id for m in meters if m.tag_id is not None}
@@ -79,7 +79,7 @@ def measured_volumes(
         .join(days.select("facility_id", "production_date", "day_hours"), on=["facility_id", "production_date"])
         .select(
             "production_date",
-            tag.replace_strict(of_tag, return_dtype=pl.String).alias("meter_id"),
+            tag.replace_strict(of_tag, default=None, return_dtype=pl.String).alias("meter_id"),
             # A meter that reads slightly below zero at rest is at zero.
             (pl.col("time_weighted_mean") * pl.col("day_hours") / 24.0).clip(0.0).alias("volume"),
             pl.lit("pi").alias("source"),

@@ -184,7 +184,11 @@ def test_restatement_when_corrections_are_told_then_nothing_else_is_but_their_de
 def test_restatement_when_two_releases_differ_then_it_holds_every_number_that_changed_and_no_other(
     history: History, step: str, view: str
 ) -> None:
-    load, earlier = (history.corrected, history.before) if step == "corrected" else (history.late, history.corrected)
+    earlier, load = {
+        "between": (history.before, history.between),
+        "corrected": (history.between, history.corrected),
+        "late": (history.corrected, history.late),
+    }[step]
     told = history.told(load, earlier).filter(pl.col("what").str.starts_with(f"{view}."))
     entity, key = NUMBERS[view]
     columns = "volume" if view == "gap_driver_daily" else _numbers(history, load, view)

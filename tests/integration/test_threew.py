@@ -98,3 +98,20 @@ def test_production_when_no_tag_measures_oil_then_missing_and_never_zero(threew:
     rows = threew.sql("SELECT DISTINCT production, quality, coverage FROM production_daily WHERE network = 'oil'")
     assert rows["production"].to_list() == [None]
     assert rows["quality"].to_list() == ["missing"]
+
+
+def test_quarantine_when_samples_are_impossible_then_a_row_a_tag_and_day_with_count_and_reason(threew: Loaded) -> None:
+    rows = threew.sql("SELECT production_date, source, dataset, rule, reason, raw FROM quarantine ORDER BY ALL")
+    assert rows["production_date"].to_list() == LABELS[:2]
+    assert set(rows["rule"]) == {"impossible_value"}
+    assert rows["raw"].str.json_path_match("$.tag_name").unique().to_list() == ["WELL-00001/P-JUS-CKGL"]
+    assert rows["raw"].str.json_path_match("$.samples").to_list() == ["8904", "3601"]
+    assert rows["reason"].str.contains("below vacuum").all()
+
+
+def test_norms_when_days_are_read_then_carried_with_the_rest_of_the_state(threew: Loaded) -> None:
+    state = threew.workspace.lake.read("core__carry_state", LABELS[0], LABELS[-1])
+    carried = state.filter(pl.col("kind") == "tag_run_length")
+    assert carried["production_date"].unique().sort().to_list() == LABELS
+    # The live tags of both wells; the stuck ones, the missing one and the closed valve have no norm.
+    assert carried["entity_id"].n_unique() == 8

@@ -20,6 +20,7 @@ ADDRESSES = {
     "/api/v1/changes": "/api/v1/changes?limit=3",
     "/api/v1/data-releases": "/api/v1/data-releases",
     "/api/v1/data-releases/{releaseId}": "/api/v1/data-releases/RELEASE",
+    "/api/v1/explain": "/api/v1/explain?path=/summary%23/networks/oil/gap",
     "/healthz": "/healthz",
     "/readyz": "/readyz",
 }

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.transforms import quality
@@ -44,6 +44,7 @@ def test_of_good_fraction_when_at_thresholds_then_word(fraction: float | None, w
     assert frame.select(quality.of_good_fraction("good_fraction")).item() == word
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(quality.QUALITY_ORDER), min_size=1, max_size=6))
 def test_worst_of_when_words_then_last_in_order(words: list[str]) -> None:
     expected = max(words, key=quality.QUALITY_ORDER.index)
@@ -134,6 +135,7 @@ def test_split_when_required_column_missing_then_error_names_it() -> None:
         split(pl.DataFrame({"production_date": [DAY]}))
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -215,7 +215,7 @@ def slow_mean(hours: list[Sample], hold: float) -> tuple[float | None, float]:
     return (total / covered if covered else None), covered / 96
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(-40, 95).map(lambda q: q / 4), st.none() | st.floats(-100.0, 1e3)),

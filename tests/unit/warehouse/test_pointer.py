@@ -1,6 +1,8 @@
 """The pointer: its JSON, compare-and-swap under a race, hold, history."""
 
+import errno
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -125,3 +127,26 @@ def test_history_when_a_line_was_cut_short_then_the_rest_is_read(folder: Path) -
     (folder / "history.jsonl").write_bytes(b'{"format":1,"relea')
     swap_pointer(folder, "b", now=T0 + timedelta(hours=1))
     assert [p.release_id for p in history(folder)] == ["a", "b"]
+
+
+def test_swap_when_the_disk_takes_a_part_of_a_line_then_the_rest_is_written_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.write
+    monkeypatch.setattr("warehouse.pointer.os.write", lambda descriptor, line: real(descriptor, bytes(line[:40])))
+    for name in ("a", "b", "c"):
+        swap_pointer(folder, name)
+    assert [p.release_id for p in history(folder)] == ["a", "b", "c"]
+
+
+def test_swap_when_history_cannot_be_written_then_nothing_moves(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    swap_pointer(folder, "a")
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("warehouse.pointer.os.write", full)
+    with pytest.raises(OSError, match="No space left"):
+        swap_pointer(folder, "b")
+    pointer = read_pointer(folder)
+    assert pointer is not None and pointer.release_id == "a"

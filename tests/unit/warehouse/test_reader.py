@@ -15,6 +15,7 @@ import pytest
 from tests.unit.warehouse.frames import publish_tiny
 from tests.unit.warehouse.test_release import flip_byte
 from warehouse.errors import NoRelease, OperatorMismatch, ReleaseNotFound, SyntheticRefused, WarehouseError
+from warehouse.manifest import Manifest, verify_database
 from warehouse.pointer import swap_pointer
 from warehouse.queries import QueryBook
 from warehouse.reader import ReleaseReader
@@ -228,6 +229,27 @@ def test_open_when_current_is_replaced_then_the_same_open_file_serves_both(three
                 assert now is before
         with reader.open(new) as former:
             assert former.query("which")[0]["rows"] == ROWS * 7
+
+
+def test_open_when_release_is_pruned_while_it_is_looked_up_then_not_found_names_the_nearest(
+    three: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = Retention(count=1, age=timedelta(0), keep_last_of_month=False)
+    ids = release_ids(three)
+    real = verify_database
+
+    def verify_then_prune(directory: Path, manifest: Manifest) -> Path:
+        path = real(directory, manifest)
+        prune(three, policy, now=datetime(2027, 6, 1, tzinfo=UTC))
+        return path
+
+    with ReleaseReader(three) as reader:
+        reader.refresh()
+        monkeypatch.setattr("warehouse.reader.verify_database", verify_then_prune)
+        with pytest.raises(ReleaseNotFound) as raised, reader.open(ids[0]):
+            pass
+        assert raised.value.nearest == ids[2]
+        assert list(reader._attached) == [ids[2]]
 
 
 def test_release_when_leased_then_housekeeping_leaves_it(three: Path, book: QueryBook) -> None:

@@ -3,6 +3,8 @@
 import os
 import random
 import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from warehouse.release import (
     set_label,
     show_release,
 )
-from warehouse.release_files import hold_shared
+from warehouse.release_files import hold_shared, is_open_elsewhere
 from warehouse.retention import Retention, prune
 
 NOW = datetime(2026, 11, 22, 6, tzinfo=UTC)
@@ -117,6 +119,20 @@ def test_prune_when_release_is_in_force_held_or_read_then_kept(warehouse: Path, 
     assert release_ids(warehouse) == [three[0], three[2]]
 
 
+def test_prune_when_another_process_has_the_file_open_then_kept_until_it_lets_go(
+    warehouse: Path, three: list[str]
+) -> None:
+    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(release_path(warehouse, three[0]))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as analyst:
+        assert analyst.stdout is not None
+        analyst.stdout.readline()
+        assert prune(warehouse, KEEP_ONE, now=NOW + timedelta(days=99)) == [three[1]]
+        analyst.communicate()
+    assert prune(warehouse, KEEP_ONE, now=NOW + timedelta(days=99)) == [three[0]]
+    assert not is_open_elsewhere(warehouse / "releases" / three[0] / "warehouse.duckdb")
+
+
 def test_prune_when_young_or_among_the_newest_then_kept(warehouse: Path, three: list[str]) -> None:
     newest = show_release(warehouse, three[2]).built_at_utc
     young = Retention(count=1, age=timedelta(days=2), keep_last_of_month=False)
@@ -138,7 +154,8 @@ def test_prune_when_policy_keeps_month_ends_then_last_of_each_month_stays(wareho
 
 
 def test_prune_when_a_writer_was_killed_then_its_half_written_file_goes_once_it_is_old(warehouse: Path) -> None:
-    litter = [warehouse / ".current.4711-0badcafe", warehouse / ".status.json.4711-0badcafe"]
+    names = (".current.4711-0badcafe", ".status.json.4711-0badcafe", ".waivers.json.4711-0badcafe")
+    litter = [*(warehouse / name for name in names), release_path(warehouse).parent / ".label.4711-0badcafe"]
     for path in litter:
         path.touch()
     now = datetime.now(UTC)

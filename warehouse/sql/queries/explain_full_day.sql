@@ -4,6 +4,7 @@ SELECT *
 FROM (
     SELECT
         facility_id,
+        network,
         lake_table,
         source_key,
         source_date,

@@ -4,6 +4,7 @@
 SELECT
     lake_table,
     source_key,
+    network,
     version,
     valid_from,
     column_name,

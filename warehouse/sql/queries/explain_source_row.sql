@@ -1,7 +1,8 @@
--- Consumer: /explain. One row per source row behind a facility's fact: fact = Σ value × factor.
--- Parameters: $production_date, $facility_ids, $network, $quantity.
+-- Consumer: /explain. One row per source row behind the facilities' facts of a day: fact = Σ value × factor.
+-- Parameters: $production_date, $network, $quantity.
 SELECT
     facility_id,
+    network,
     lake_table,
     source_key,
     source_date,
@@ -15,7 +16,6 @@ SELECT
     source_updated_at_utc
 FROM source_row
 WHERE production_date = $production_date::DATE
-    AND list_contains($facility_ids::VARCHAR[], facility_id)
     AND network = $network
     AND quantity = $quantity
 ORDER BY facility_id, lake_table, source_key;
