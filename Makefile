@@ -6,7 +6,10 @@ BIN := $(VENV)/bin
 LOCK_ID := $(shell sha256sum requirements.lock pyproject.toml | sha256sum | cut -c1-16)
 INSTALLED := $(VENV)/.installed-$(LOCK_ID)
 # The rule of the demo: the sandbox in var/warehouse, another operator beside it; WAREHOUSE_DIR overrides both.
-WAREHOUSE_DIR ?= var/warehouse$(if $(filter-out sandbox,$(OPERATOR)),-$(notdir $(patsubst %/,%,$(OPERATOR))))
+ifeq ($(strip $(WAREHOUSE_DIR)),)
+override WAREHOUSE_DIR := var/warehouse$(if $(filter-out sandbox,$(OPERATOR)),-$(notdir $(patsubst %/,%,$(OPERATOR))))
+endif
+DAGSTER_DIR := var/dagster$(if $(filter-out sandbox,$(OPERATOR)),-$(notdir $(patsubst %/,%,$(OPERATOR))))
 export OPERATOR
 export PYTHONUTF8 := 1
 
@@ -62,8 +65,8 @@ api: install ## serve the current release on PORT (8000)
 	@WAREHOUSE_DIR="$(WAREHOUSE_DIR)" exec $(BIN)/python -m api
 
 dagster: install ## the Dagster UI on 3000 with its daemon, against the configured sources
-	@mkdir -p var/dagster && ln -sfn ../../dagster.yaml var/dagster/dagster.yaml
-	@DAGSTER_HOME="$(abspath var/dagster)" WAREHOUSE_DIR="$(WAREHOUSE_DIR)" exec $(BIN)/python -m dagster dev -m pipelines.definitions -p 3000
+	@mkdir -p $(DAGSTER_DIR) && ln -sfn ../../dagster.yaml $(DAGSTER_DIR)/dagster.yaml
+	@DAGSTER_HOME="$(abspath $(DAGSTER_DIR))" WAREHOUSE_DIR="$(WAREHOUSE_DIR)" exec $(BIN)/python -m dagster dev -m pipelines.definitions -p 3000
 
 simulators: install ## the source systems of OPERATOR (sandbox) on loopback; writes their settings to var/simulators.env
 	@exec $(BIN)/python -m pipelines.simulators --operator "$${OPERATOR:-sandbox}" --data-root var/simulators --environment-file var/simulators.env

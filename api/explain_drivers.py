@@ -53,29 +53,35 @@ class GapDrivers:
         self.network = network
         self.body = body["networks"][network]
         view = sources.view
+        self.labels = view.window(WINDOWS[view.arguments["window"]])
+        # What is recalled holds rows only, never the view: it may outlive the question.
+        self.rows, self.shares, self.scope, (self.events, self.residual) = sources.recall(
+            ("drivers", network), self._read
+        )
+
+    def _read(self) -> tuple[list[Row], list[Row], Scope, tuple[list[Contribution], float | None]]:
+        """Facility rows and shares of the network in scope, and what they amount to, as the route has them."""
+        sources, view = self.sources, self.sources.view
         facility_ids: Sequence[str] = view.arguments["facilityIds"] or ()
         asset_id: str | None = view.arguments["assetId"]
-        self.labels = view.window(WINDOWS[view.arguments["window"]])
-        self.rows = [
-            row
-            for row in sources.recall(
-                ("scope",), lambda: view.node_production(["facility"], facility_ids, self.labels[0])
-            )
-            if row["network"] == network and (asset_id is None or row["asset_id"] == asset_id)
+        levels = sources.recall(("scope",), lambda: view.node_production(["facility"], facility_ids, self.labels[0]))
+        rows: list[Row] = [
+            row for row in levels if row["network"] == self.network and asset_id in (None, row["asset_id"])
         ]
-        self.scope: Scope = scope_of(self.rows)
-        self.shares = [
+        scope = scope_of(rows)
+        stored = sources.query(
+            "gap_driver_share",
+            first_date=self.labels[0],
+            last_date=self.labels[-1],
+            facility_ids=list(facility_ids),
+            asset_id=asset_id,
+        )
+        shares: list[Row] = [
             row
-            for row in sources.query(
-                "gap_driver_share",
-                first_date=self.labels[0],
-                last_date=self.labels[-1],
-                facility_ids=list(facility_ids),
-                asset_id=asset_id,
-            )
-            if row["network"] == network and (row["production_date"], row["facility_id"]) in self.scope.present
+            for row in stored
+            if row["network"] == self.network and (row["production_date"], row["facility_id"]) in scope.present
         ]
-        self.events, self.residual = contributions(self.shares, self.scope)
+        return rows, shares, scope, contributions(shares, scope)
 
     def explain(self, tokens: Sequence[str]) -> Draft:
         """The number at the tokens that follow the network."""

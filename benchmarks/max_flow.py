@@ -1,6 +1,6 @@
 """Maximum flow on a layered network like an operator's, side by side: our arc-ordered Dinic, networkx, scipy.
 
-    python -m benchmarks.max_flow          networkx and scipy are measured where they are installed
+python -m benchmarks.max_flow          networkx and scipy are measured where they are installed
 """
 
 import importlib.util
@@ -54,16 +54,16 @@ def with_scipy(nodes: int, arcs: Arcs) -> float:
     from scipy.sparse.csgraph import maximum_flow
 
     tails, heads, capacities = zip(*arcs, strict=True)
-    matrix = csr_array((numpy.array([round(c * 1e3) for c in capacities], dtype=numpy.int32), (tails, heads)), (nodes, nodes))
+    whole = numpy.array([round(c * 1e3) for c in capacities], dtype=numpy.int32)
+    matrix = csr_array((whole, (tails, heads)), (nodes, nodes))
     return float(maximum_flow(matrix, 0, 1).flow_value) / 1e3
 
 
 def main() -> None:
     """Print microseconds a solve and the ratio to ours, medians over rounds in alternating order."""
-    contestants: dict[str, Callable[[int, Arcs], float]] = {"ours": ours}
-    for name, module, solve in (("networkx", "networkx", with_networkx), ("scipy", "scipy", with_scipy)):
-        if importlib.util.find_spec(module):
-            contestants[name] = solve
+    libraries: dict[str, Callable[[int, Arcs], float]] = {"networkx": with_networkx, "scipy": with_scipy}
+    installed = {name: solve for name, solve in libraries.items() if importlib.util.find_spec(name)}
+    contestants: dict[str, Callable[[int, Arcs], float]] = {"ours": ours, **installed}
     for stations in (8, 40, 200):
         nodes, arcs = layered(stations)
         times: dict[str, list[float]] = {name: [] for name in contestants}
@@ -77,7 +77,9 @@ def main() -> None:
         base = statistics.median(times["ours"])
         for name, samples in times.items():
             figure = statistics.median(samples)
-            print(f"{stations:>4} stations {name:<10} {figure:>10.0f} us  x {figure / base:>6.2f}  flow {values[name]:.3f}")
+            print(
+                f"{stations:>4} stations {name:<10} {figure:>10.0f} us  x {figure / base:>6.2f}  flow {values[name]:.3f}"
+            )
 
 
 if __name__ == "__main__":

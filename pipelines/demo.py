@@ -22,6 +22,8 @@ from pipelines.stages.workspace import open_workspace
 SIMULATORS_START_SECONDS = 180.0
 API_START_SECONDS = 60.0
 DAGSTER_START_SECONDS = 120.0
+# Recording and one refresh take some ten seconds; a busy machine may take many times that.
+DAGSTER_RUN_SECONDS = 480.0
 # Labels recorded in Dagster after the history is loaded: enough for its pages to show a living pipeline.
 RECORDED_LABELS = 14
 
@@ -39,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="use free ports, call every endpoint, exit 0 or 1")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
+    # A script that starts the demo in the background lets it inherit an ignored SIGINT.
+    signal.signal(signal.SIGINT, _interrupt)
     children: list[Child] = []
     begun = time.perf_counter()
     try:
@@ -161,7 +165,7 @@ def _run_in_dagster(variables: Mapping[str, str], logs: Path) -> None:
     command = [sys.executable, "-m", "pipelines.defs.record", first.isoformat(), last.isoformat(), "--refresh"]
     run = Child.start("the refresh in Dagster", command, variables, logs / "dagster-refresh.log")
     try:
-        run.wait(DAGSTER_START_SECONDS)
+        run.wait(DAGSTER_RUN_SECONDS)
     finally:
         run.stop()
 

@@ -54,6 +54,23 @@ def _performance(body: Any) -> str:
     return f"{len(body['points'])} points, {body['completeDays']} complete days"
 
 
+def _reconciliation(body: Any) -> str:
+    meters = [meter["flag"] for system in body["systems"] for meter in system["meters"]]
+    return f"{len(body['systems'])} systems, {len(meters)} meters, {meters.count('grossError')} in gross error"
+
+
+def _changes(body: Any) -> str:
+    return f"{len(body['changes'])} restated values since {body['since']}"
+
+
+def _releases(body: Any) -> str:
+    return f"{len(body['releases'])} kept releases"
+
+
+def _explanation(body: Any) -> str:
+    return f"{body['value']:,.0f} {body['unit']} from {len(body['inputs'])} inputs, reproduced: {body['isReproduced']}"
+
+
 def _ready(body: Any) -> str:
     return str(body.get("dataVersion") or body.get("status") or "ready")
 
@@ -108,6 +125,10 @@ def _calls(client: httpx.Client) -> list[Call]:
         calls += [Call(f"/api/v1/hubs/{hub}/performance?window={w}", _performance) for w in ("7d", "30d", "90d")]
     return [
         *calls,
+        Call("/api/v1/reconciliation?network=oil", _reconciliation),
+        Call("/api/v1/changes", _changes),
+        Call("/api/v1/data-releases", _releases),
+        Call("/api/v1/explain?path=/summary%23/networks/oil/deferment", _explanation),
         Call("/api/v1/openapi.json", _openapi),
         Call("/healthz", _ready),
         Call("/readyz", _ready),

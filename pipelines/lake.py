@@ -8,9 +8,10 @@ import hashlib
 import io
 import os
 import tempfile
+from calendar import monthrange
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -197,19 +198,14 @@ class Lake:
         return found
 
     def labels(self, table: str) -> list[date]:
-        """Production days that the table has a partition for, months expanded to the days they hold."""
+        """Production days that the table has a partition for; a month stands for each of its days, with rows or without."""
         days: set[date] = set()
         for part in self.partitions(table):
             if len(part.partition) == _DAY_LENGTH:
                 days.add(date.fromisoformat(part.partition))
             elif len(part.partition) == _MONTH_LENGTH:
-                days.update(
-                    pl.scan_parquet(part.path)
-                    .select(pl.col("production_date").unique())
-                    .collect()
-                    .to_series()
-                    .to_list()
-                )
+                first = date.fromisoformat(f"{part.partition}-01")
+                days.update(first + timedelta(days=n) for n in range(monthrange(first.year, first.month)[1]))
         return sorted(days)
 
     def scan(self, table: str, first: date, last: date) -> pl.LazyFrame:

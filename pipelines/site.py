@@ -246,9 +246,20 @@ def _check_references(tables: Mapping[str, pl.DataFrame], faults: t.Faults) -> N
         for index, value in enumerate(tables[table][column]):
             if value is not None and value not in known:
                 faults.add(f"{table}.csv", index + 2, column, f"{value!r} stands in no reference file")
+    _check_ids_are_distinct(ids, faults)
     applicable = tables["facility_networks"]
     for facility in sorted(ids["facility_id"]):
         have = set(applicable.filter(pl.col("facility_id") == facility)["network"])
         missing = [n for n in NETWORKS if n not in have]
         if missing:
             faults.add("facility_networks.csv", None, None, f"{facility} has no row for {', '.join(missing)}")
+
+
+def _check_ids_are_distinct(ids: Mapping[str, set[Any]], faults: t.Faults) -> None:
+    """One identifier names one node: hubs, assets, facilities and `system` stand in one column of what is published."""
+    owners: dict[str, str] = {"system": "the system"}
+    for column, values in ids.items():
+        for value in sorted(values):
+            if value in owners:
+                faults.add(f"{column.removesuffix('_id')}s", None, column, f"{value!r} is also {owners[value]}")
+            owners[value] = f"a {column}"

@@ -21,6 +21,35 @@ _DTYPES: Mapping[Kind, pl.DataType] = {
     "date": pl.Date(),
 }
 
+# What a stream is to its facility: a misspelt role would lose production without a word.
+STREAM_ROLES = ("production", "throughput", "flare", "receipt", "export")
+# What a tag measures. Only those ending in rate, stock and run_status take part in the calculations; the rest are kept.
+MEASUREMENTS = (
+    "rate",
+    "flare_rate",
+    "throughput_rate",
+    "receipt_rate",
+    "export_rate",
+    "separator_rate",
+    "trunk_inlet_rate",
+    "feed_rate",
+    "gas_rate",
+    "injection_rate",
+    "stock",
+    "level",
+    "water_level",
+    "water_cut",
+    "run_status",
+    "pressure",
+    "suction_pressure",
+    "discharge_pressure",
+    "differential_pressure",
+    "temperature",
+    "choke",
+    "percent",
+    "other",
+)
+
 
 @dataclass(frozen=True)
 class Field:
@@ -169,7 +198,7 @@ EXTERNALS = FileSpec(
         Field("external_id", required=True),
         Field("name", required=True),
         Field("kind", required=True, allowed=("source", "market", "export", "junction")),
-        Field("network"),
+        Field("network", allowed=NETWORKS),
         Field("rate", "float"),
         *_VALIDITY,
     ),
@@ -196,7 +225,7 @@ STREAMS = FileSpec(
         Field("stream_ec_code", required=True),
         Field("facility_id", required=True),
         Field("network", required=True, allowed=NETWORKS),
-        Field("role", required=True),
+        Field("role", required=True, allowed=STREAM_ROLES),
         Field("sigma_fraction", "float"),
     ),
     ("stream_ec_code",),
@@ -235,8 +264,8 @@ TAGS = FileSpec(
         Field("tag_id", "int", required=True),
         Field("tag_name", required=True),
         Field("facility_id", required=True),
-        Field("network"),
-        Field("measurement", required=True),
+        Field("network", allowed=NETWORKS),
+        Field("measurement", required=True, allowed=MEASUREMENTS),
         Field("unit"),
         Field("is_step", "bool", default=False),
         Field("hold_limit_seconds", "float", default=3600.0),

@@ -96,8 +96,7 @@ def _terminal_number(sources: Sources, leaf: Leaf, body: Any) -> tuple[Draft, Qu
 
 def _driver_number(sources: Sources, leaf: Leaf, body: Any) -> tuple[Draft, Quantity | None]:
     network = leaf.after("networks")
-    numbers = sources.recall(("drivers", network), lambda: DriverNumbers(sources, network, body))
-    return numbers.explain(leaf.tokens[2:]), driver_quantity(network, leaf.field)
+    return DriverNumbers(sources, network, body).explain(leaf.tokens[2:]), driver_quantity(network, leaf.field)
 
 
 def _flow_number(sources: Sources, leaf: Leaf, body: Any) -> tuple[Draft, Quantity | None]:

@@ -37,8 +37,8 @@ def column_schema(table: str) -> dg.TableSchema:
 
 
 def _tag_value(unit: Any) -> str | None:
-    """A unit as a tag value: tags allow letters, digits, dash, dot and underscore."""
-    return str(unit).replace("/", "-per-").replace(" ", "").replace("|", "_") if unit else None
+    """A unit in the characters that a tag may hold: `bbl/d | scf/d` is bbl-per-d.or.scf-per-d."""
+    return str(unit).replace("/", "-per-").replace(" | ", ".or.").replace(" ", "-") if unit else None
 
 
 def _metadata(stage: Stage) -> dict[str, Any]:

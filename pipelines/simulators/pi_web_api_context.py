@@ -25,10 +25,12 @@ class PiLimits:
     """Server configuration that changes what a client sees.
 
     ``shares_max_count``: in a streamset, maxCount is divided among the streams; otherwise it holds for each.
+    ``loses_max_count``: maxCount never arrives, as behind some gateways: the default is served, in silence.
     ``max_returned_items``: the vendor's MaxReturnedItemsPerCall; a streamset whose total passes it is refused too.
     """
 
     shares_max_count: bool = False
+    loses_max_count: bool = False
     max_returned_items: int = 150_000
     default_max_count: int = 1000
     max_body_bytes: int = 4 * 1024 * 1024
@@ -99,7 +101,7 @@ class PiContext:
     def count(self, request: Request, name: str, default: int) -> int:
         """A count parameter; refuses what is no positive number and what passes the limit, as the vendor words it."""
         text = request.first(name)
-        if text is None or text == "":
+        if text is None or text == "" or (name == "maxCount" and self.limits.loses_max_count):
             return default
         if not text.isdecimal() or int(text) < 1:
             raise Refusal(errors(400, f"Parameter '{name}' must be a positive integer."))

@@ -53,6 +53,9 @@ def code_of(error: oracledb.Error) -> str:
 
 def is_retried(error: oracledb.Error) -> bool:
     """Whether another attempt, on another connection, may succeed."""
+    if isinstance(error, oracledb.InternalError):
+        # The driver's word for bytes that are no answer of Oracle's.
+        return True
     return code_of(error) in RETRIED and not _FINAL_CAUSES.search(str(error))
 
 

@@ -2,8 +2,7 @@
 
 Belongs here: graphs and events of each label from frames, the rows of out__daily_gap_driver and out__daily_event.
 Not here: the solving (attribution), the events' losses (events). Volumes are bbl or scf a production day.
-Closure: at every cut facility, network and label with a deferment, Σ volume = deferment_volume; the residual is by
-subtraction and may be negative.
+Closure: at every cut facility, network and label with a deferment, Σ volume = deferment_volume; the residual may be negative.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Belongs here: group and child rows, clipping to the facility's day, loss per phase, confidence; rejected rows.
 Not here: what codes mean (events_objects), events that nobody booked (events_downtime, events_derived), shares (drivers).
-Loss while it lasts, the first that exists: daily split ÷ hours in the day, entered volume ÷ hours of the event,
-entered rate, the remaining rate, else the whole flow of the target. Rates per 24 h in bbl/d and scf/d.
+Loss, the first that exists: daily split, entered volume, entered rate, remaining rate, whole flow. Rates per 24 h.
 """
 
 from __future__ import annotations

@@ -312,7 +312,7 @@ class PiRig(Rig):
         return frame.filter(pl.col("observed_at_utc") >= start).select("tag_id", "observed_at_utc", "value")
 
     def small(self, client: Any) -> pl.DataFrame:
-        start, end = day_bounds(ONE_ROW_DAY, ONE_ROW_DAY)
+        start = day_bounds(ONE_ROW_DAY, ONE_ROW_DAY)[0]
         frame: pl.DataFrame = client.recorded({"FIELD.T0": TAGS["FIELD.T0"]}, start, start + timedelta(hours=1)).frame
         return frame.select("tag_id", "observed_at_utc", "value")
 

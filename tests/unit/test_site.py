@@ -80,3 +80,20 @@ def test_load_when_a_key_stands_twice_then_names_both_lines(folder: Path) -> Non
     (folder / "assets.csv").write_text("\n".join([*lines, lines[1]]) + "\n", encoding="utf-8")
     with pytest.raises(sites.SiteError, match=r"assets.csv:\d+, column asset_id: key .* stands already in line 2"):
         sites.load(str(folder))
+
+
+def test_load_when_a_word_is_misspelt_then_names_what_is_allowed(folder: Path) -> None:
+    _replace(folder / "streams.csv", ",production,", ",prodution,")
+    _replace(folder / "tags.csv", ",flare_rate,", ",flaring,")
+    with pytest.raises(sites.SiteError) as caught:
+        sites.load(str(folder))
+    message = str(caught.value)
+    assert "column role: 'prodution' is not one of production, throughput" in message
+    assert "column measurement: 'flaring' is not one of rate, flare_rate" in message
+
+
+def test_load_when_one_id_names_two_nodes_then_refuses(folder: Path) -> None:
+    with (folder / "hubs.csv").open("a", encoding="utf-8") as hubs:
+        hubs.write("fs-bomiri,Bomiri again,east\n")
+    with pytest.raises(sites.SiteError, match="'fs-bomiri' is also a"):
+        sites.load(str(folder))

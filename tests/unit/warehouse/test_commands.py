@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
@@ -12,9 +13,9 @@ import pytest
 from tests.unit.warehouse.frames import publish_tiny, request_for, tiny_release_tables
 from tests.unit.warehouse.test_release import flip_byte
 from warehouse.__main__ import main
-from warehouse.build_publish import build_and_publish
+from warehouse.build_publish import PublishResult, build_and_publish
 from warehouse.pointer import read_pointer
-from warehouse.release import read_label, release_ids, release_path
+from warehouse.release import read_label, release_ids, release_path, show_release
 
 Run = Callable[..., tuple[int, str]]
 
@@ -140,9 +141,15 @@ def test_label_then_kept_by_prune_until_taken_away(tiny: Path, warehouse: Path, 
 
 
 def test_waive_when_a_build_was_refused_then_the_next_run_publishes_once(run: Run, warehouse: Path) -> None:
+    moment = show_release(warehouse, release_ids(warehouse)[2]).built_at_utc
+
+    def publish(frames: dict[str, pl.DataFrame], days: int) -> PublishResult:
+        built_at = moment + timedelta(days=days)
+        return build_and_publish(warehouse, frames, info=request_for(frames), built_at=built_at)
+
     tables = tiny_release_tables(7)
     thousandfold = in_another_unit(tables)
-    refused = build_and_publish(warehouse, thousandfold, info=request_for(thousandfold))
+    refused = publish(thousandfold, 1)
     assert [r.gate for r in refused.refused] == ["no_production_jumps_by_a_unit"]
     assert f"refused {refused.path.name}  no_production_jumps_by_a_unit" in run("list")[1]
     code, text = run("show", refused.path.name)
@@ -150,13 +157,13 @@ def test_waive_when_a_build_was_refused_then_the_next_run_publishes_once(run: Ru
     code, text = run("waive", "no_production_jumps_by_a_unit", "--by", "A. Engineer", "--reason", "meter re-ranged")
     assert code == 0
     assert "waiver for the next release: no_production_jumps_by_a_unit, by A. Engineer" in run("list")[1]
-    result = build_and_publish(warehouse, thousandfold, info=request_for(thousandfold))
+    result = publish(thousandfold, 2)
     assert result.is_active and result.release_id is not None
     assert "waiver no_production_jumps_by_a_unit, by A. Engineer: meter re-ranged" in run("show", result.release_id)[1]
     # It was good for that release only: from the old level the same jump is refused again.
     assert "waiver" not in run("list")[1]
-    assert build_and_publish(warehouse, tables, info=request_for(tables)).is_active
-    again = build_and_publish(warehouse, thousandfold, info=request_for(thousandfold))
+    assert publish(tables, 3).is_active
+    again = publish(thousandfold, 4)
     assert [r.gate for r in again.refused] == ["no_production_jumps_by_a_unit"]
 
 
