@@ -50,10 +50,10 @@ lock: ## renew the hash-locked requirements
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --extra clients -c requirements.lock pyproject.toml -o requirements-clients.lock
 
 test: $(CLIENTS) ## run every test but the heavy proofs
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-all: $(CLIENTS) ## run every test, heavy proofs too
-	@$(BIN)/python -m pytest -m "slow or not slow"
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m "slow or not slow"
 
 lint: install ## Ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
