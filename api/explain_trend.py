@@ -131,8 +131,6 @@ class HubTrend:
         known = [row for row in complete if row["business_target"] is not None]
         if not stored["days_on_target"] and known and all(row["quality"] == "notApplicable" for row in known):
             return Draft("0 by definition: the hub does not serve the network", "zero")
-        if not known and self.sources.view.target_version is not None:
-            return Draft(f"0, for the version has no target here: {formula}", "zero")
         terms = [
             self._rate(row, field, 1.0, role)
             for row in known

@@ -126,16 +126,19 @@ def _statistics(view: View, network: str, row: Row | None, days: RowsByDay) -> T
     )
 
 
-def _days_on_target(network: str, days: RowsByDay) -> int:
-    """Days on target against another target version than the one that the release's statistics were made with."""
-    count = 0
-    for rows in days.values():
-        row = rows.get(network)
-        if row is None or row["production"] is None or row["business_target"] is None:
-            continue
-        gap = row["business_target"] - row["production"]
-        count += gap >= 0 if network == "flaredGas" else gap <= 0
-    return count
+def _days_on_target(network: str, days: RowsByDay) -> int | None:
+    """Days on target against another target version than the one that the release's statistics were made with.
+
+    As hub_trend counts them: a network that the hub does not serve has 0, one without any target has null.
+    """
+    rows = [row for by_network in days.values() if (row := by_network.get(network)) is not None]
+    if rows and all(row["quality"] == "notApplicable" for row in rows):
+        return 0
+    known = [row for row in rows if row["production"] is not None and row["business_target"] is not None]
+    if not known:
+        return None
+    gaps = [row["business_target"] - row["production"] for row in known]
+    return int(sum(gap >= 0 if network == "flaredGas" else gap <= 0 for gap in gaps))
 
 
 def _of(hub_id: str) -> Callable[[View], HubPerformance]:
