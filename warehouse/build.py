@@ -135,7 +135,7 @@ def build_release(
         finally:
             os.close(lock)
             shutil.rmtree(work, ignore_errors=True)
-    except (OSError, duckdb.IOException, duckdb.FatalException) as fault:
+    except (OSError, duckdb.OperationalError, duckdb.FatalException) as fault:
         raise BuildFailed(
             f"release {release_id} could not be written in {warehouse_dir}: {fault}; readers keep the last one: "
             "make room or mend the disk, then run again"

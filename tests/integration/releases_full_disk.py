@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import duckdb
@@ -95,7 +96,7 @@ def main(kind: str, folder: Path, count: int) -> None:
         room = chooser.randrange(int(1.2 * size)) if n % 2 else size + chooser.randrange(-4096, 49_152)
         case = try_publishing(kind, folder, warehouse, n, room)
         healed = try_publishing("limit", folder, warehouse, n, 1024 * MEGABYTE)
-        prune(warehouse, Retention(count=2, keep_last_of_month=False))
+        prune(warehouse, Retention(count=2, age=timedelta(0), keep_last_of_month=False))
         shutil.rmtree(warehouse / "refused", ignore_errors=True)
         sys.stdout.write(json.dumps({"case": case, "healed": healed}) + "\n")
         sys.stdout.flush()
