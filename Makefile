@@ -14,10 +14,10 @@ export OPERATOR
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test test-all lint format api dagster simulators notebooks release-path clean
+.PHONY: help install lock demo test test-all lint format api dagster simulators notebooks release-path release-list release-show release-activate release-resume clean
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 install: $(INSTALLED) ## create .venv from the hash-locked requirements
 
@@ -76,6 +76,18 @@ notebooks: install ## open the notebooks
 
 release-path: install ## print the current release's DuckDB file
 	@$(BIN)/python -m warehouse "$(WAREHOUSE_DIR)"
+
+release-list: install ## list the kept releases
+	@$(BIN)/python -m warehouse list --warehouse "$(WAREHOUSE_DIR)"
+
+release-show: install ## show a release: make release-show ID=…
+	@$(BIN)/python -m warehouse show "$(ID)" --warehouse "$(WAREHOUSE_DIR)"
+
+release-activate: install ## put a kept release in force and hold it: make release-activate ID=… REASON="…"
+	@$(BIN)/python -m warehouse activate "$(ID)" --by "$${USER:-operator}" --reason "$(REASON)" --warehouse "$(WAREHOUSE_DIR)"
+
+release-resume: install ## end the hold: the newest release is in force again
+	@$(BIN)/python -m warehouse resume --warehouse "$(WAREHOUSE_DIR)"
 
 clean: ## forget lake, releases and Dagster state (keeps .venv)
 	@rm -rf var
