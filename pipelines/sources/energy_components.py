@@ -76,12 +76,13 @@ def tidy(mapping: DatasetMapping, frame: pl.DataFrame, first: date, last: date) 
             warnings.append(f"{mapping.name}: {frame.height - inside.height} rows of days that were not asked for")
         frame = inside
     if mapping.key:
-        if "rev_no" in frame.columns:
-            order = pl.col("rev_no").fill_null(-1)
-            single = frame.sort(order, maintain_order=True).unique(mapping.key, keep="last", maintain_order=True)
-        else:
-            single = frame.unique(mapping.key, keep="last", maintain_order=True)
+        key = list(mapping.key)
+        revision = ["rev_no"] if "rev_no" in frame.columns else []
+        ordered = frame.sort(*key, *revision, nulls_last=False, maintain_order=True)
+        # Neighbours tell: much cheaper than hashing every key.
+        is_last = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(-1)) for name in key)
+        single = ordered.filter(is_last | (pl.int_range(pl.len()) == pl.len() - 1))
         if single.height < frame.height:
             warnings.append(f"{mapping.name}: {frame.height - single.height} repeated rows")
-        frame = single.sort(mapping.key)
+        frame = single
     return frame, warnings

@@ -150,6 +150,7 @@ class Http:
         params: httpx.QueryParams | Mapping[str, str] | None = None,
         method: str = "GET",
         form: Mapping[str, str] | None = None,
+        content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         decode: Callable[[bytes], T],
         accept: Collection[int] = (200,),
@@ -159,12 +160,14 @@ class Http:
     ) -> Answer[T]:
         """Ask until it is answered with a status of `accept` and a body that `decode` takes.
 
+        `form` or `content` is the body of a POST that only reads.
+
         `url` is used verbatim when `params` is None. `asked` replaces the address in messages, for addresses that are
         secrets. Raises SourceBroken for what another attempt cannot mend, SourceNotReady when the source says
         "later" for longer than this policy waits, SourceUnavailable when the attempts or the time are used up.
         """
         deadline = (deadline or Deadline.after(self.policy.overall_seconds)).with_event(self.cancelled)
-        request = self._request(asking, method, url, params, form, headers)
+        request = self._request(asking, method, url, params, form, content, headers)
         words = asked or self.redactor(f"{method} {request.url}")
         pause = self._circuit.seconds_to_rest()
         if pause > 0.0:
@@ -246,6 +249,8 @@ class Http:
                 advice = "not retried: make the issuing authority's certificate known (SSL_CERT_FILE)"
                 return _Trouble(text, retried=False, advice=advice)
             return _Trouble(f"no whole answer ({text})", retried=True)
+        # httpx ties an answer to its stream and back: untied, a body of megabytes is freed at once, not by the collector.
+        response.stream = httpx.ByteStream(b"")
         status = response.status_code
         if status not in accept:
             return self._refusal(response, attempt)
@@ -315,11 +320,12 @@ class Http:
         url: str,
         params: httpx.QueryParams | Mapping[str, str] | None,
         form: Mapping[str, str] | None,
+        content: bytes | None,
         headers: Mapping[str, str] | None,
     ) -> httpx.Request:
         try:
             request = self._client.build_request(
-                method, url, params=params, data=cast(Any, form), headers=cast(Any, headers)
+                method, url, params=params, data=cast(Any, form), content=content, headers=cast(Any, headers)
             )
         except httpx.InvalidURL as error:
             raise SourceBroken(asking, asked=self.redactor(f"{method} {url}"), came=f"no address: {error}") from None

@@ -55,6 +55,21 @@ class StreamSet(msgspec.Struct):
     WebException: WebException | None = None
 
 
+class RawStream(msgspec.Struct):
+    """As `Stream`, its items left as text."""
+
+    WebId: str
+    Name: str = ""
+    Items: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+class RawStreamSet(msgspec.Struct):
+    """As `StreamSet`, items of streams left as text."""
+
+    Items: list[RawStream] | None = None
+    WebException: WebException | None = None
+
+
 class Samples(msgspec.Struct):
     """`streams/{webId}/recorded`."""
 
@@ -136,3 +151,10 @@ class FoundPoints(msgspec.Struct):
 
     Items: list[FoundPoint] | None = None
     WebException: WebException | None = None
+
+
+class SubAnswer(msgspec.Struct):
+    """One answer of a batch; `Content` is what the resource alone would answer."""
+
+    Status: int
+    Content: msgspec.Raw = msgspec.Raw(b"null")

@@ -23,7 +23,7 @@ from pipelines.sources.http import Http
 from pipelines.sources.http_auth import Anonymous, Auth, Basic, ClientCredentials
 from pipelines.sources.http_retry import HttpPolicy
 from pipelines.sources.payloads_pi import Point, Sample
-from pipelines.sources.pi_web_api_frame import RECORDED_SCHEMA, recorded_frame
+from pipelines.sources.pi_web_api_frame import RECORDED_SCHEMA, recorded_frame, single
 from pipelines.sources.pi_web_api_points import LONGEST_URL, MOST_POINTS, PointDirectory, batches
 from pipelines.sources.pi_web_api_read import MOST_ITEMS, StreamReader, Tag, Tally, iso
 
@@ -141,11 +141,7 @@ class PiClient:
         if len(tally.failed) >= len(tags):
             name, reason = next(iter(tally.failed.items()))
             raise SourceBroken(asking, asked=f"{len(tags)} tags", came=f"a refusal for each; {name}: {reason}")
-        frame = (
-            pl.concat([RECORDED_SCHEMA.to_frame(), *frames])
-            .sort("tag_id", "observed_at_utc", maintain_order=True)
-            .unique(["tag_id", "observed_at_utc"], keep="last", maintain_order=True)
-        )
+        frame = single(pl.concat([RECORDED_SCHEMA.to_frame(), *frames]))
         missing = tuple(sorted(tally.failed))
         return Extract(
             frame,
@@ -250,10 +246,10 @@ class PiClient:
                     asking, asked="the next window", came="a request to stop", what_next="nothing of this read is kept"
                 )
             until = min(at + width, end)
-            streams = self._reader.window(asking, tags, at, until, tally, stop)
+            window = self._reader.window(asking, tags, at, until, tally, stop)
             inside = pl.col("observed_at_utc").is_between(at, until, closed="left")
-            frames.append(self._frame(asking, streams).filter(inside))
-            counts = [len(samples) for _, samples in streams]
+            frames.append(window.frame.filter(inside))
+            counts = window.counts
             self._report(asking, tally, frames[-1].height)
             width = self._next_width(until - at, sum(counts), max(counts, default=0), len(tags))
             at = until

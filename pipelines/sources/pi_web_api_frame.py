@@ -10,6 +10,7 @@ import gc
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -73,7 +74,8 @@ def recorded_frame(streams: Iterable[tuple[int, Sequence[Sample]]]) -> pl.DataFr
     tag_ids = pl.Series("tag_id", [tag_id for tag_id, _ in pairs], dtype=pl.UInt32)
     lengths = pl.Series("length", [len(each) for each in lists], dtype=pl.UInt32)
     values, codes, faulty = _values(samples)
-    frame = pl.DataFrame(
+    flags = pl.Series("is_good", [sample.Good for sample in samples], dtype=pl.Boolean) & values.is_not_null()
+    return pl.DataFrame(
         [
             pl.select(pl.lit(tag_ids).repeat_by(pl.lit(lengths)).explode()).to_series().rename("tag_id")
             if len(pairs) > 1
@@ -81,27 +83,38 @@ def recorded_frame(streams: Iterable[tuple[int, Sequence[Sample]]]) -> pl.DataFr
             instants([sample.Timestamp or "" for sample in samples]),
             values,
             codes,
-            pl.Series("is_good", [sample.Good for sample in samples], dtype=pl.Boolean),
+            flags if faulty is None else flags & ~faulty,
             pl.Series("is_questionable", [sample.Questionable for sample in samples], dtype=pl.Boolean),
         ]
     )
-    good = pl.col("is_good") & pl.col("value").is_not_null()
-    if faulty is not None:
-        good = good & ~faulty
-    return frame.with_columns(is_good=good)
+
+
+def single(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows of a frame in the order of tag and instant: of several at one instant the last received stands."""
+    ordered = frame.sort("tag_id", "observed_at_utc", maintain_order=True)
+    # Neighbours tell: much cheaper than hashing every pair.
+    is_last = (pl.col("tag_id") != pl.col("tag_id").shift(-1)) | (
+        pl.col("observed_at_utc") != pl.col("observed_at_utc").shift(-1)
+    )
+    return ordered.filter(is_last.fill_null(value=True))
 
 
 def _values(samples: list[Sample]) -> tuple[pl.Series, pl.Series, pl.Series | None]:
     """Values, state codes, and which samples are faulty (None: none of them)."""
-    raw = [sample.Value for sample in samples]
-    values: list[float | None] = [value if value.__class__ is float else None for value in raw]
-    codes: list[int | None] = [None] * len(raw)
-    # Few samples are no plain number: those are looked at one by one.
-    for position in [place for place, value in enumerate(raw) if value.__class__ is not float]:
-        values[position], codes[position] = _one(raw[position])
-    errors = [sample.Errors for sample in samples]
+    values: list[Any] = [sample.Value for sample in samples]
+    codes: dict[int, int | None] = {}
+    if set(map(type, values)) != {float}:
+        # Few samples are no plain number: those are looked at one by one.
+        for position in [place for place, value in enumerate(values) if value.__class__ is not float]:
+            values[position], code = _one(values[position])
+            if code is not None:
+                codes[position] = code
     numbers = pl.Series("value", values, dtype=pl.Float64).fill_nan(None)
-    states = pl.Series("state_code", codes, dtype=pl.Int64).cast(pl.Int16, strict=False)
+    states = pl.repeat(None, len(values), dtype=pl.Int64, eager=True).alias("state_code")
+    if codes:
+        states = states.scatter(list(codes), list(codes.values()))
+    states = states.cast(pl.Int16, strict=False)
+    errors = [sample.Errors for sample in samples]
     if not any(errors):
         return numbers, states, None
     faulty = pl.Series("faulty", [bool(each) for each in errors], dtype=pl.Boolean)

@@ -16,7 +16,7 @@ import msgspec
 
 from pipelines.sources.errors import Asking, SourceBroken
 from pipelines.sources.http import GarbledAnswer, Http
-from pipelines.sources.payloads_pi import DataServers, FoundPoints, Point, Points
+from pipelines.sources.payloads_pi import DataServers, FoundPoints, Point, Points, SubAnswer
 
 LIFETIME_SECONDS = 3600.0
 # HTTP.sys cuts a URL at 16 KiB, some gateways at 8: stay below the smaller.
@@ -25,6 +25,8 @@ MOST_POINTS = 100
 _PAGE = 1000
 _POINT_FIELDS = ("WebId", "Name", "PointType", "EngineeringUnits", "Descriptor", "Step")
 
+_batch = msgspec.json.Decoder(dict[str, SubAnswer])
+_point = msgspec.json.Decoder(Point)
 _servers = msgspec.json.Decoder(DataServers)
 _points = msgspec.json.Decoder(Points)
 _found = msgspec.json.Decoder(FoundPoints)
@@ -66,6 +68,7 @@ class PointDirectory:
         self._known: dict[str, tuple[Point, float]] = {}
         self._server: tuple[str, str] | None = None
         self._has_multiple = True
+        self._has_batch = True
 
     def find(self, asking: Asking, names: Iterable[str]) -> dict[str, Point]:
         """The points that exist, by the name as asked; an absent key is a tag that the archive does not have."""
@@ -79,7 +82,7 @@ class PointDirectory:
             }
         unknown = [name for name in names if name not in found]
         if unknown:
-            asked = self._multiple(asking, unknown) if self._has_multiple else self._one_by_one(asking, unknown)
+            asked = self._multiple(asking, unknown) if self._has_multiple else self._batched(asking, unknown)
             with self._lock:
                 for name, point in asked.items():
                     self._known[name.upper()] = (point, now + LIFETIME_SECONDS)
@@ -127,9 +130,48 @@ class PointDirectory:
                     raise
                 # Versions before 2016 R2 and some gateways lack this call.
                 self._has_multiple = False
-                return found | self._one_by_one(asking, [name for name in names if name not in found])
+                return found | self._batched(asking, [name for name in names if name not in found])
             by_name = {each.Object.Name.upper(): each.Object for each in answer.Items or [] if each.Object is not None}
             found |= {name: by_name[name.upper()] for name in asked if name.upper() in by_name}
+        return found
+
+    def _batched(self, asking: Asking, names: list[str]) -> dict[str, Point]:
+        """Points by path, many to a call, where the server takes no `points/multiple`; one by one where it takes neither."""
+        found: dict[str, Point] = {}
+        for begin in range(0, len(names), MOST_POINTS):
+            asked = names[begin : begin + MOST_POINTS]
+            if not self._has_batch:
+                found |= self._one_by_one(asking, asked)
+                continue
+            _, server = self.server(asking)
+            fields = quote(";".join(_POINT_FIELDS), safe=".")
+            requests = {}
+            for number, name in enumerate(asked):
+                path = quote(f"{chr(92) * 2}{server}{chr(92)}{name}", safe="")
+                resource = f"{self._base}/points?path={path}&webIdType=IDOnly&selectedFields={fields}"
+                requests[str(number)] = {"Method": "GET", "Resource": resource}
+            try:
+                answers = self._http.ask(
+                    asking,
+                    f"{self._base}/batch",
+                    method="POST",
+                    content=msgspec.json.encode(requests),
+                    headers={"Content-Type": "application/json"},
+                    accept=(200, 207),
+                    decode=_decode_batch,
+                    asked=f"batch of {len(asked)} points, {asked[0]} first",
+                ).value
+            except SourceBroken as error:
+                if error.status not in (403, 404, 405, 501):
+                    raise
+                # Not offered, or refused to POSTs by a gateway: what only asks is never refused.
+                self._has_batch = False
+                found |= self._one_by_one(asking, asked)
+                continue
+            for number, name in enumerate(asked):
+                point = answers.get(str(number))
+                if point is not None and point.Name.upper() == name.upper():
+                    found[name] = point
         return found
 
     def _one_by_one(self, asking: Asking, names: list[str]) -> dict[str, Point]:
@@ -169,3 +211,16 @@ def _decode_found(body: bytes) -> FoundPoints:
     answer = _found.decode(body)
     whole(answer)
     return answer
+
+
+def _decode_batch(body: bytes) -> dict[str, Point | None]:
+    """Each sub-answer's point; None where there is none, or it may not be seen."""
+    points: dict[str, Point | None] = {}
+    for name, answer in _batch.decode(body).items():
+        if answer.Status == 200:
+            points[name] = _point.decode(answer.Content)
+        elif answer.Status in (400, 403, 404):
+            points[name] = None
+        else:
+            raise GarbledAnswer(f"status {answer.Status} inside a batch")
+    return points

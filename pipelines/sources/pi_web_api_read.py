@@ -11,16 +11,18 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 import msgspec
+import polars as pl
 
 from pipelines.sources.errors import Asking, SourceBroken
 from pipelines.sources.http import GarbledAnswer, Http
 from pipelines.sources.http_deadline import Deadline
 from pipelines.sources.payloads_pi import OneSample, Sample, Samples, StreamSet, StreamValues
-from pipelines.sources.pi_web_api_frame import collector_paused
+from pipelines.sources.pi_web_api_frame import collector_paused, recorded_frame
+from pipelines.sources.pi_web_api_page import Page, PageDecoder
 from pipelines.sources.pi_web_api_points import whole
 
 # What a server gives when maxCount is absent, or lost on the way (sources.md A.3).
@@ -46,7 +48,14 @@ _samples = msgspec.json.Decoder(Samples)
 _values = msgspec.json.Decoder(StreamValues)
 _one = msgspec.json.Decoder(OneSample)
 
-T = TypeVar("T", StreamSet, Samples, StreamValues, OneSample)
+_pages = PageDecoder()
+T_co = TypeVar("T_co", covariant=True)
+
+T = TypeVar("T", Page, StreamSet, Samples, StreamValues, OneSample)
+
+
+class _Decoder(Protocol[T_co]):
+    def decode(self, body: bytes, /) -> T_co: ...
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,14 @@ class Tag:
     tag_id: int
     name: str
     web_id: str
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the batch holds in a window: the rows of `recorded_frame`, and how many each stream gave."""
+
+    frame: pl.DataFrame
+    counts: list[int]
 
 
 @dataclass
@@ -98,11 +115,12 @@ class StreamReader:
 
     def window(
         self, asking: Asking, tags: Sequence[Tag], start: datetime, end: datetime, tally: Tally, stop: threading.Event
-    ) -> list[tuple[Tag, list[Sample]]]:
+    ) -> Window:
         """Every sample from `start` to `end`, both ends included, of each tag that could be read."""
         if len(tags) == 1:
             samples = self._alone(asking, tags[0], start, end, tally, stop)
-            return [] if samples is None else [(tags[0], samples)]
+            found = [] if samples is None else [(tags[0].tag_id, samples)]
+            return Window(_recorded(asking, found), [len(each) for _, each in found])
         count = self._max_count
         url = (
             f"{self._base}/streamsets/recorded?startTime={iso(start)}&endTime={iso(end)}&boundaryType=Inside"
@@ -111,41 +129,50 @@ class StreamReader:
         )
         words = f"streamsets/recorded of {len(tags)} tags, {tags[0].name} first, {iso(start)} to {iso(end)}"
 
-        def check(answer: StreamSet) -> None:
-            for stream in answer.Items or []:
-                _inside(stream.Items, start, end)
+        def check(page: Page) -> None:
+            outside = page.outside(start, end)
+            if outside is not None:
+                raise _another_window(outside, start, end)
 
         try:
-            answer = self._ask(asking, url, words, _sets, tally, stop, check)
+            page = self._ask(asking, url, words, _pages, tally, stop, check)
         except SourceBroken as error:
             if self._lowered(error, count):
                 return self.window(asking, tags, start, end, tally, stop)
             if error.status not in _DIVISIBLE:
                 raise
             half = len(tags) // 2
-            return self.window(asking, tags[:half], start, end, tally, stop) + self.window(
-                asking, tags[half:], start, end, tally, stop
-            )
-        received = answer.Items or []
-        by_id = {stream.WebId: stream.Items for stream in received}
-        by_name = {stream.Name.upper(): stream.Items for stream in received}
-        total = sum(len(stream.Items) for stream in received)
+            left = self.window(asking, tags[:half], start, end, tally, stop)
+            right = self.window(asking, tags[half:], start, end, tally, stop)
+            return Window(pl.concat([left.frame, right.frame]), left.counts + right.counts)
+        received = page.Items or []
+        by_id = {stream.web_id: place for place, stream in enumerate(received)}
+        by_name = {stream.name.upper(): place for place, stream in enumerate(received)}
         share = count // len(tags)
-        doubtful_total = total in (count, DEFAULT_COUNT)
-        streams: list[tuple[Tag, list[Sample]]] = []
+        doubtful_total = sum(stream.count for stream in received) in (count, DEFAULT_COUNT)
+        usable: dict[int, int] = {}
+        alone: list[tuple[int, list[Sample]]] = []
         for tag in tags:
-            samples = by_id.get(tag.web_id, by_name.get(tag.name.upper()))
+            place = by_id.get(tag.web_id, by_name.get(tag.name.upper(), -1))
             if (
-                samples is None
+                place < 0
+                or place in usable
                 or doubtful_total
-                or len(samples) >= share
-                or len(samples) in (DEFAULT_COUNT, DEFAULT_COUNT // len(tags))
-                or any(sample.Timestamp is None for sample in samples)
+                or received[place].count >= share
+                or received[place].count in (DEFAULT_COUNT, DEFAULT_COUNT // len(tags))
+                or not received[place].is_timed
             ):
                 samples = self._alone(asking, tag, start, end, tally, stop)
-            if samples is not None:
-                streams.append((tag, samples))
-        return streams
+                if samples is not None:
+                    alone.append((tag.tag_id, samples))
+            else:
+                usable[place] = tag.tag_id
+        try:
+            frame = page.frame(usable)
+        except ValueError as error:
+            raise SourceBroken(asking, asked=words, came=str(error)) from None
+        counts = [received[place].count for place in usable] + [len(samples) for _, samples in alone]
+        return Window(pl.concat([frame, _recorded(asking, alone)]) if alone else frame, counts)
 
     def at_or_before(
         self, asking: Asking, tags: Sequence[Tag], at: datetime, tally: Tally, stop: threading.Event
@@ -232,7 +259,9 @@ class StreamReader:
         """All samples of one stream by pages of time; None when this stream, and only it, cannot be read."""
 
         def check(answer: Samples) -> None:
-            _inside(answer.Items or [], start, end)
+            outside = Page(lists=[answer.Items or []]).outside(start, end)
+            if outside is not None:
+                raise _another_window(outside, start, end)
 
         kept: list[Sample] = []
         at, at_key = iso(start), ""
@@ -283,7 +312,7 @@ class StreamReader:
         asking: Asking,
         url: str,
         words: str,
-        decoder: msgspec.json.Decoder[T],
+        decoder: _Decoder[T],
         tally: Tally,
         stop: threading.Event,
         check: Callable[[T], None] | None = None,
@@ -304,15 +333,16 @@ class StreamReader:
         return answer.value
 
 
-def _inside(samples: Sequence[Sample], start: datetime, end: datetime) -> None:
-    """Raise GarbledAnswer when these are of another window, as a cache on the way may give: kept, they would be a gap.
+def _another_window(instant: str, start: datetime, end: datetime) -> GarbledAnswer:
+    """What a cache on the way may give: dropped in silence, it would be a gap."""
+    return GarbledAnswer(f"a value of {instant}, outside {iso(start)} to {iso(end)} which was asked")
 
-    By whole seconds, and by the ends only: samples are in order.
-    """
-    first, last = iso(start)[:19], iso(end)[:19]
-    for sample in (*samples[:1], *samples[-1:]):
-        if sample.Timestamp is not None and not first <= sample.Timestamp[:19] <= last:
-            raise GarbledAnswer(f"a value of {sample.Timestamp}, outside {first}Z to {last}Z which was asked")
+
+def _recorded(asking: Asking, streams: Sequence[tuple[int, list[Sample]]]) -> pl.DataFrame:
+    try:
+        return recorded_frame(streams)
+    except ValueError as error:
+        raise SourceBroken(asking, asked="recorded values", came=str(error)) from None
 
 
 def _usable(tag: Tag, samples: Sequence[Sample]) -> list[tuple[Tag, list[Sample]]]:

@@ -16,6 +16,7 @@ from polars.testing import assert_frame_equal
 from pipelines import settings
 from pipelines.simulators.faults import Fault, too_many_requests
 from pipelines.simulators.launch import Running, start_simulators
+from pipelines.sources.circuit import forget_circuits
 from pipelines.sources.config import EcOracleConfig, EcRestConfig
 from pipelines.sources.ec_oracle import EcOracle
 from pipelines.sources.ec_rest import EcRest
@@ -49,6 +50,7 @@ def systems(folder: Path) -> Iterator[Running]:
 
 @pytest.fixture
 def running(systems: Running) -> Iterator[Running]:
+    forget_circuits()
     yield systems
     for server in systems.servers.values():
         server.system.faults.clear()
@@ -239,6 +241,36 @@ def test_pi_when_the_first_value_is_asked_then_is_that_of_the_whole_archive(
     archive = pl.concat([pl.read_parquet(file) for file in files])
     first = archive.filter(pl.col("Value").is_not_null())["Timestamp"].min()
     assert pi().first_recorded(tags()) == first
+
+
+@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize("has_batch", [True, False])
+def test_pi_when_many_points_at_once_are_refused_then_they_are_found_another_way(
+    running: Running, pi: Callable[..., PiClient], status: int, has_batch: bool
+) -> None:
+    names = [*list(tags())[:5], "NO.SUCH.TAG"]
+    expected = pi().points(names)
+    faults = running.faults("pi")
+    faults.add(Fault(kind="status", status=404, path="points/multiple", times=None))
+    if not has_batch:
+        faults.add(Fault(kind="status", status=status, path="/batch", times=None))
+    running.servers["pi"].system.requests.clear()
+    assert pi().points(names) == expected
+    assert list(expected) == names[:5]
+    posted = [target for method, target, _ in running.servers["pi"].system.requests if method == "POST"]
+    assert len(posted) == 1
+    assert (len(running.servers["pi"].system.requests) > 6) is not has_batch
+
+
+def test_pi_when_a_batch_is_half_answered_then_it_is_asked_again(running: Running, pi: Callable[..., PiClient]) -> None:
+    names = list(tags())[:3]
+    expected = pi().points(names)
+    faults = running.faults("pi")
+    faults.add(Fault(kind="status", status=404, path="points/multiple", times=None))
+    faults.add(
+        Fault(kind="status", status=207, body='{"0":{"Status":503,"Headers":{},"Content":"busy"}}', path="/batch")
+    )
+    assert pi().points(names) == expected
 
 
 def test_pi_when_a_tag_does_not_exist_then_it_is_named_and_the_rest_comes(pi: Callable[..., PiClient]) -> None:

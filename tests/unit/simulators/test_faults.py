@@ -222,3 +222,29 @@ def test_proxy_drops_or_stalls_in_the_middle(proxy: TcpFaultProxy, after: int) -
     proxy.set(TcpFault(kind="stall", after_bytes=after))
     with pytest.raises(httpx.ReadTimeout):
         _through(proxy, timeout=0.1)
+
+
+def test_proxy_when_a_fault_comes_once_then_counts_from_now_and_is_gone(
+    proxy: TcpFaultProxy, client: httpx.Client
+) -> None:
+    whole = _through(proxy)
+    proxy.set(TcpFault(kind="drop", after_bytes=20, once=True))
+    with pytest.raises(httpx.HTTPError):
+        _through(proxy)
+    assert proxy.fault is None
+    assert _through(proxy).content == whole.content
+
+
+def test_proxy_that_garbles_changes_bytes_and_keeps_their_number(proxy: TcpFaultProxy) -> None:
+    def ask() -> httpx.Response:
+        return httpx.get(f"http://{proxy.host}:{proxy.port}/numbers", headers={"Accept-Encoding": "identity"})
+
+    proxy.set(None)
+    whole = ask()
+    size = proxy.passed
+    proxy.set(TcpFault(kind="garble", after_bytes=size - 4, once=True))
+    garbled = ask()
+    assert garbled.content != whole.content
+    assert len(garbled.content) == len(whole.content)
+    assert proxy.passed == size
+    assert proxy.turns[0] == 0

@@ -254,3 +254,28 @@ def test_quick_xor_hash_equals_the_definition_bit_by_bit(size: int) -> None:
     length = size.to_bytes(8, "little")
     expected = value[:12] + bytes(a ^ b for a, b in zip(value[12:], length, strict=True))
     assert quick_xor_hash(content) == base64.b64encode(expected).decode()
+
+
+def test_delta_of_the_drive_gives_all_then_changes_and_asks_for_a_resync(client: httpx.Client, folder: Path) -> None:
+    start = f"/v1.0/drives/{SITE.drive_id}/root/delta"
+    items, link = _pages(client, f"{start}?$top=1")
+    assert {item["name"] for item in items} == {path.name for path in (folder / "drive").rglob("*")}
+    note = folder / "drive" / "note.txt"
+    text = note.read_text()
+    try:
+        note.write_text("changed")
+        changed, link = _pages(client, link)
+        assert [item["name"] for item in changed] == ["note.txt"]
+        note.unlink()
+        gone, link = _pages(client, link)
+        assert [(item["id"], item["deleted"]) for item in gone] == [(changed[0]["id"], {"state": "deleted"})]
+    finally:
+        note.write_text(text)
+    assert _pages(client, f"{start}?token=latest")[0] == []
+    assert client.get(f"{start}?token=999").status_code == 410
+    assert client.get(f"{start}?token=x").status_code == 410
+
+
+def test_sites_are_found_by_words_of_their_names(client: httpx.Client) -> None:
+    for words, found in (("*", 1), ("prod*", 1), ("nothing", 0)):
+        assert len(client.get("/v1.0/sites", params={"search": words}).json()["value"]) == found

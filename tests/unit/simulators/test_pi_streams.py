@@ -311,3 +311,64 @@ def test_wrong_unit_fault_spoils_one_tag_of_an_answer(client: httpx.Client, syst
     streams = client.get("/streamsets/recorded", params=pairs).json()["Items"]
     assert [item["Value"] for item in streams[0]["Items"]] == [4000]
     assert [item["Value"] for item in streams[1]["Items"]] == [0.0, 1.0]
+
+
+def test_plot_keeps_first_last_and_extremes_of_each_interval(client: httpx.Client) -> None:
+    query = {"startTime": "2026-11-01T00:00:30Z", "endTime": "2026-11-01T10:00:30Z", "intervals": "2"}
+    items = client.get(f"/streams/{_web_id(client, 'RATE')}/plot", params=query).json()["Items"]
+    # Both ends are interpolated; inside, a rising line needs each half's first and last.
+    assert [item["Value"] for item in items] == [0.5, 1.0, 300.0, 301.0, 600.0, 600.5]
+
+
+def test_plot_keeps_a_bad_value(client: httpx.Client) -> None:
+    query = {"startTime": "2026-11-01T00:00:00Z", "endTime": "2026-11-01T04:00:00Z", "intervals": "1"}
+    items = client.get(f"/streams/{_web_id(client, 'MIXED')}/plot", params=query).json()["Items"]
+    assert [item["Value"]["Value"] for item in items if isinstance(item["Value"], dict)][:1] == [246]
+
+
+def test_plot_of_no_time_is_refused(client: httpx.Client) -> None:
+    query = {"startTime": "2026-11-01T10:00:00Z", "endTime": "2026-11-01T00:00:00Z"}
+    assert client.get(f"/streams/{_web_id(client, 'RATE')}/plot", params=query).status_code == 400
+
+
+def test_values_at_several_times_come_in_the_order_asked(client: httpx.Client) -> None:
+    times = ["2026-11-01T02:00:30Z", "2026-11-01T01:00:30Z"]
+    web_id = _web_id(client, "RATE")
+    found = client.get(f"/streams/{web_id}/interpolatedattimes", params={"time": times}).json()["Items"]
+    assert [item["Value"] for item in found] == [120.5, 60.5]
+    query = {"time": times, "retrievalMode": "AtOrBefore"}
+    found = client.get(f"/streams/{web_id}/recordedattimes", params=query).json()["Items"]
+    assert [item["Value"] for item in found] == [120.0, 60.0]
+
+
+def test_updates_give_what_came_since_the_marker_and_go_with_the_server(client: httpx.Client, system: PiWebApi) -> None:
+    headers = {"X-Requested-With": "test"}
+    web_id = _web_id(client, "RATE")
+    assert client.post(f"/streams/{web_id}/updates").status_code == 403
+    system.clock.set(START + timedelta(minutes=10))
+    try:
+        registered = client.post(f"/streams/{web_id}/updates", headers=headers)
+        marker = registered.json()["LatestMarker"]
+        assert registered.headers["Location"].endswith(marker)
+        assert client.get(f"/streams/updates/{marker}").json()["Events"] == []
+        system.clock.set(START + timedelta(minutes=13))
+        news = client.get(f"/streams/updates/{marker}").json()
+        assert [event["Value"] for event in news["Events"]] == [11.0, 12.0, 13.0]
+        assert client.get(f"/streams/updates/{news['LatestMarker']}").json()["Events"] == []
+        # A marker can be asked again: an answer that was lost is not a gap.
+        assert client.get(f"/streams/updates/{marker}").json()["Events"] == news["Events"]
+        assert client.get(f"/streams/updates/{marker}9").status_code == 409
+        system.updates.forget()
+        assert client.get(f"/streams/updates/{marker}").status_code == 404
+    finally:
+        system.clock.set(NOW)
+
+
+def test_recorded_serves_the_default_when_max_count_is_lost(client: httpx.Client, system: PiWebApi) -> None:
+    system.context.limits.loses_max_count = True
+    try:
+        query = {"startTime": "2026-11-01T00:00:00Z", "endTime": "2026-11-02T00:00:00Z", "maxCount": "5000"}
+        items = client.get(f"/streams/{_web_id(client, 'RATE')}/recorded", params=query).json()["Items"]
+    finally:
+        system.context.limits.loses_max_count = False
+    assert len(items) == 1000
