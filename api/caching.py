@@ -1,6 +1,6 @@
-"""Encoded bytes by release, path, query and encoding, with their entity tags; bounded in memory, never expired.
+"""Encoded bytes by release, scope, path, query and encoding, with their entity tags; bounded in memory, never expired.
 
-A body is a pure function of release and query, so its bytes live as long as the release is served.
+A body is a pure function of release, scope and query, so its bytes live as long as the release is served.
 """
 
 import hashlib
@@ -16,7 +16,8 @@ from api.facts import ReleaseFacts
 from api.freshness import Thresholds, thresholds
 from api.negotiation import ENCODINGS, IDENTITY, MIN_BYTES, compress
 
-Key = tuple[str, bytes]
+# Scope key, path, query string.
+Key = tuple[str, str, bytes]
 VARY = (b"vary", b"Accept-Encoding, Origin")
 REVALIDATE = (b"cache-control", b"private, no-cache")
 

@@ -12,6 +12,7 @@ from litestar import Request
 
 from api import parameters
 from api.caching import Entry, Key, ReleaseCache, Stamp, Tagger
+from api.callers import EVERYTHING, Scope, caller_of
 from api.facts import ReleaseFacts, read_facts
 from api.freshness import FreshnessClock
 from api.parameters import Parameter
@@ -103,7 +104,7 @@ class Desk:
         for prepare in self._prepare:
             for document in prepare(facts):
                 try:
-                    yield (document.path, document.query), self._entry(release, facts, document)
+                    yield (EVERYTHING.key, document.path, document.query), self._entry(release, facts, document)
                 except Problem:
                     continue  # an address without an answer on the latest day
                 except Exception as fault:  # noqa: BLE001 - one document that cannot be made must not keep a release out
@@ -111,7 +112,7 @@ class Desk:
 
     def _entry(self, release: OpenRelease, facts: ReleaseFacts, document: Document) -> Entry:
         arguments = defaults(document.allowed, **document.arguments)
-        view = open_view(release, facts, arguments, document.allowed, self.settings.default_units)
+        view = open_view(release, facts, arguments, document.allowed, self.settings.default_units, EVERYTHING)
         return Entry(
             identity=msgspec.json.encode(document.build(view)),
             tag_base=self.tagger.base(facts.release_id, document.path, document.query),
@@ -124,14 +125,14 @@ class Desk:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def answer(
-        self, arguments: Mapping[str, Any], allowed: Sequence[Parameter], build: Callable[[View], Body]
+        self, scope: Scope, arguments: Mapping[str, Any], allowed: Sequence[Parameter], build: Callable[[View], Body]
     ) -> tuple[Body, Answered]:
         """Builds a body from the release asked for; the release stays open until it is built. Runs on a query thread."""
         asked = self._release_asked(arguments)
         try:
             with self.reader.lease() if asked is None else self.reader.open(asked) as release:
                 facts = facts_of(release)
-                view = open_view(release, facts, arguments, allowed, self.settings.default_units)
+                view = open_view(release, facts, arguments, allowed, self.settings.default_units, scope)
                 return build(view), Answered(Stamp.of(facts, view.production_date), is_current=asked is None)
         except NoRelease as fault:
             raise Problem("noRelease", f"{fault}"[:1000]) from fault
@@ -175,7 +176,8 @@ def desk_of(request: ApiRequest) -> Desk:
 async def respond(request: ApiRequest, allowed: Sequence[Parameter], build: Callable[[View], Body]) -> Body:
     """Answers a route: reads its parameters, builds the body on a query thread, and notes which release answered."""
     desk = desk_of(request)
+    scope = caller_of(request.scope).scope
     arguments = parameters.read(request.scope["query_string"], allowed)
-    body, answered = await desk.run(lambda: desk.answer(arguments, allowed, build))
+    body, answered = await desk.run(lambda: desk.answer(scope, arguments, allowed, build))
     request.scope["state"]["answered"] = answered
     return body

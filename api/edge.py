@@ -12,7 +12,8 @@ from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Send
 
-from api.caching import Encoded, Entry, ReleaseCache, Stamp, validators
+from api.caching import Encoded, Entry, Key, ReleaseCache, Stamp, validators
+from api.callers import ANYONE, Caller
 from api.cors import CrossOrigin, Header
 from api.dependencies import Answered, Desk
 from api.negotiation import ENCODINGS, IDENTITY, accepts_json, choose_encoding, held_tags
@@ -30,7 +31,7 @@ _DAY = re.compile(rb"(?:^|&)productionDate=([^&]*)")
 class _Exchange:
     """One request and its answer: what was asked in the headers that matter here, and what the log line will say."""
 
-    __slots__ = ("accept", "accept_encoding", "content_length", "cors", "if_none_match", "is_head", "origin", "outcome",
+    __slots__ = ("accept", "accept_encoding", "caller", "content_length", "cors", "if_none_match", "is_head", "origin", "outcome",
                  "preflight", "release_id", "route", "scope", "send", "size", "started", "status", "trace")  # fmt: skip
 
     def __init__(self, scope: Any, send: Send, cross_origin: CrossOrigin) -> None:
@@ -38,6 +39,7 @@ class _Exchange:
         self.scope = scope
         self.send = send
         self.is_head = scope["method"] == "HEAD"
+        self.caller: Caller = ANYONE
         self.accept: bytes | None = None
         self.accept_encoding: bytes | None = None
         self.content_length: bytes | None = None
@@ -98,7 +100,7 @@ class Edge:
         self.app = app
         self.desk = desk
         self.cross_origin = cross_origin
-        self._making: dict[tuple[str, bytes], asyncio.Event] = {}
+        self._making: dict[Key, asyncio.Event] = {}
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answers one connection."""
@@ -136,9 +138,9 @@ class Edge:
             detail = f"Answers are application/json (problems: {MEDIA_TYPE}); Accept was {accept!r}."
             await self._refuse(exchange, Problem("notAcceptable", detail))
             return
-        await self._read(exchange, receive, (path, query))
+        await self._read(exchange, receive, (exchange.caller.scope.key, path, query))
 
-    async def _read(self, exchange: _Exchange, receive: Receive, key: tuple[str, bytes]) -> None:
+    async def _read(self, exchange: _Exchange, receive: Receive, key: Key) -> None:
         """Answers from the bytes of the release in force, or from the pointer alone, or makes the answer once."""
         cache = self.desk.current
         if cache is None:
@@ -165,13 +167,13 @@ class Edge:
             del self._making[key]
             made.set()
 
-    async def _confirmed(self, exchange: _Exchange, cache: ReleaseCache, key: tuple[str, bytes]) -> bool:
+    async def _confirmed(self, exchange: _Exchange, cache: ReleaseCache, key: Key) -> bool:
         """304 for a tag of the release in force, from the pointer alone; not where the query names a release."""
-        path, query = key
+        scope, path, query = key
         if exchange.if_none_match is None or _PINNED.search(query):
             return False
         day = _DAY.search(query)
-        tag = self._matching(exchange, self.desk.tagger.base(cache.facts.release_id, path, query))
+        tag = self._matching(exchange, self.desk.tagger.base(cache.facts.release_id, path, query, scope))
         if tag is None:
             return False
         exchange.route = "confirmed"
@@ -219,10 +221,10 @@ class Edge:
         await exchange.start(problem.kind.status, headers)
         await exchange.finish(body)
 
-    async def _forward(self, exchange: _Exchange, receive: Receive, key: tuple[str, bytes] | None) -> None:
+    async def _forward(self, exchange: _Exchange, receive: Receive, key: Key | None) -> None:
         """Lets Litestar answer. A release's answer is kept and served like a held one; any other passes with headers."""
         scope: Any = dict(exchange.scope)
-        scope["state"] = {**scope.get("state", {}), "trace": exchange.trace}
+        scope["state"] = {**scope.get("state", {}), "trace": exchange.trace, "caller": exchange.caller}
         if exchange.is_head:
             scope["method"] = "GET"
         collected: list[bytes] = []
@@ -258,11 +260,16 @@ class Edge:
 
         await self.app(scope, receive, send)
 
-    def _keep(self, exchange: _Exchange, scope: Any, body: bytes, key: tuple[str, bytes] | None) -> Entry:
+    def _keep(self, exchange: _Exchange, scope: Any, body: bytes, key: Key | None) -> Entry:
         answered: Answered = scope["state"]["answered"]
         path, query = exchange.scope["path"], exchange.scope["query_string"]
         release_id = answered.stamp.release_id
-        entry = Entry(body, self.desk.tagger.base(release_id, path, query), answered.stamp, exchange.route)
+        entry = Entry(
+            body,
+            self.desk.tagger.base(release_id, path, query, exchange.caller.scope.key),
+            answered.stamp,
+            exchange.route,
+        )
         cache = self.desk.current
         if key is not None and answered.is_current and cache is not None and cache.facts.release_id == release_id:
             cache.put(key, entry)

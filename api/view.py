@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from api import parameters
+from api.callers import Scope
 from api.contracts.common import NetworkRateUnits, NetworkVolumeUnits, NodeUnits, TerminalUnits
 from api.facts import ReleaseFacts
 from api.parameters import Parameter
@@ -15,13 +16,14 @@ from warehouse.reader_release import OpenRelease
 
 @dataclass(frozen=True)
 class View:
-    """A release seen through the parameters of one request."""
+    """A release seen through the parameters of one request, within the caller's scope."""
 
     release: OpenRelease
     facts: ReleaseFacts
     arguments: Mapping[str, Any]
     production_date: date
     units: Converter
+    scope: Scope
 
     @property
     def network(self) -> str | None:
@@ -113,6 +115,7 @@ def open_view(
     arguments: Mapping[str, Any],
     allowed: Sequence[Parameter],
     default_units: Units,
+    scope: Scope,
 ) -> View:
     """The view for checked arguments. Raises Problem for a day or an identifier that the release does not hold."""
     day: date = arguments.get("productionDate") or facts.latest_day
@@ -125,7 +128,7 @@ def open_view(
             day.isoformat(),
         )
     parameters.check_identifiers(arguments, allowed, facts.identifiers)
-    return View(release, facts, arguments, day, Converter(arguments.get("units") or default_units))
+    return View(release, facts, arguments, day, Converter(arguments.get("units") or default_units), scope)
 
 
 def defaults(allowed: Sequence[Parameter], **given: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import msgspec
 from litestar import get
 
 from api import explain_nodes, explain_terminal, parameters
+from api.callers import caller_of
 from api.contracts.assets import Asset
 from api.contracts.explain import Explanation, Input, KeyColumn, SourceRow
 from api.contracts.gap_drivers import GapDrivers
@@ -303,8 +304,9 @@ async def explain_number(request: ApiRequest) -> Explanation:
         )
     arguments = parameters.read(address.query, address.endpoint.allowed)
     desk = desk_of(request)
+    scope = caller_of(request.scope).scope
     body, answered = await desk.run(
-        lambda: desk.answer(arguments, address.endpoint.allowed, lambda view: assemble(view, address))
+        lambda: desk.answer(scope, arguments, address.endpoint.allowed, lambda view: assemble(view, address))
     )
     request.scope["state"]["answered"] = answered
     return body

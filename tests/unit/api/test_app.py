@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from api.callers import EVERYTHING
 from api.settings import Settings
 from tests.unit.api.client import Api
 from tests.unit.warehouse.frames import publish_tiny, tiny_release_tables
@@ -107,7 +108,7 @@ def test_app_when_an_answer_is_being_made_then_it_ends_on_the_old_release(two: T
             rows = view.query("asset_list")  # type: ignore[attr-defined]
             return f"{view.facts.release_id} {len(rows)}"  # type: ignore[attr-defined]
 
-        body, answered = desk.answer({}, (), switch_amid)
+        body, answered = desk.answer(EVERYTHING, {}, (), switch_amid)
         assert body == f"{two.first} 2"
         assert answered.stamp.release_id == two.first
         assert api.get("/api/v1/summary").headers["data-version"] == two.second

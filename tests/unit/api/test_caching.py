@@ -39,31 +39,31 @@ def test_encode_when_a_body_is_small_then_it_stays_as_it_is() -> None:
 def test_put_when_memory_is_full_then_the_answer_unused_longest_leaves() -> None:
     cache = ReleaseCache(FACTS, max_bytes=10_000)
     for name in ("a", "b", "c", "d", "e", "f", "g", "h"):
-        cache.put((name, b""), entry(600))
-    assert cache.get(("a", b"")) is not None
-    cache.put(("i", b""), entry(600))
-    assert cache.get(("a", b"")) is not None
-    assert cache.get(("b", b"")) is None
+        cache.put(("", name, b""), entry(600))
+    assert cache.get(("", "a", b"")) is not None
+    cache.put(("", "i", b""), entry(600))
+    assert cache.get(("", "a", b"")) is not None
+    assert cache.get(("", "b", b"")) is None
     assert cache.size <= 10_000
 
 
 def test_put_when_an_answer_alone_is_too_large_then_it_is_not_held() -> None:
     cache = ReleaseCache(FACTS, max_bytes=10_000)
-    cache.put(("a", b""), entry(5_000))
-    assert cache.get(("a", b"")) is None
+    cache.put(("", "a", b""), entry(5_000))
+    assert cache.get(("", "a", b"")) is None
     assert len(cache) == 0
 
 
 def test_put_when_the_same_key_comes_again_then_it_is_counted_once() -> None:
     cache = ReleaseCache(FACTS, max_bytes=10_000)
     for _ in range(50):
-        cache.put(("a", b""), entry(500))
+        cache.put(("", "a", b""), entry(500))
     assert (len(cache), cache.size) == (1, 1000)
 
 
 def test_warm_when_half_of_the_memory_is_used_then_no_more_is_kept() -> None:
     cache = ReleaseCache(FACTS, max_bytes=10_000)
-    cache.warm(((str(number), b""), entry(1000)) for number in range(20))
+    cache.warm((("", str(number), b""), entry(1000)) for number in range(20))
     assert 0 < len(cache) < 6
     assert cache.size <= 5_000
 

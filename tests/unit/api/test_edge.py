@@ -230,6 +230,6 @@ def test_health_then_never_cached(api: Api) -> None:
 
 
 def test_brotli_body_then_readable_by_the_library(api: Api) -> None:
-    entry = api.edge.desk.current.get(("/api/v1/summary", b""))  # type: ignore[union-attr]
+    entry = api.edge.desk.current.get(("", "/api/v1/summary", b""))  # type: ignore[union-attr]
     assert entry is not None
     assert brotli.decompress(entry.encode("br").body) == entry.identity

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from api.callers import EVERYTHING
 from api.kpis import facility_status, kpi, ratio, terminal_kpis
 from api.parameters import COMMON
 from api.routes import assets
@@ -28,7 +29,7 @@ class Rows:
 
 def view(**rows: list[dict[str, Any]]) -> View:
     release: Any = Rows(**rows)
-    return View(release, FACTS, defaults(COMMON), DAY, Converter("base"))
+    return View(release, FACTS, defaults(COMMON), DAY, Converter("base"), EVERYTHING)
 
 
 def row(**more: Any) -> dict[str, Any]:
