@@ -14,7 +14,7 @@ export OPERATOR
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test test-all lint format api dagster simulators notebooks release-path release-list release-show release-activate release-resume clean
+.PHONY: openapi examples types help install lock demo test test-all lint format api dagster doctor simulators notebooks release-path release-list release-show release-activate release-resume clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -49,10 +49,26 @@ lock: ## renew the hash-locked requirements
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --extra clients -c requirements.lock pyproject.toml -o requirements-clients.lock
 
-test: $(CLIENTS) ## run every test but the heavy proofs
+# Emulators, OpenID providers and the front end's libraries; without npm the tests that need them say so and are skipped.
+NODE_TOOLS := tests/node/node_modules/.package-lock.json
+$(NODE_TOOLS): tests/node/package-lock.json
+	@if command -v npm >/dev/null 2>&1; then echo "Installing what the tests need from npm …"; cd tests/node && npm ci --no-audit --no-fund --loglevel=error; \
+	else echo "npm is not there: tests that need it will be skipped" >&2; fi
+
+openapi: install ## write docs/openapi-v1.json, the document that clients build on; refuses what breaks them
+	@$(BIN)/python -m tests.contract.record openapi
+
+examples: install ## record the OpenAPI examples from the sandbox's release that `make demo` left
+	@$(BIN)/python -m tests.contract.record examples "$(WAREHOUSE_DIR)"
+
+TYPES ?= var/types/api.d.ts
+types: $(NODE_TOOLS) ## write TypeScript types of the API to TYPES (var/types/api.d.ts)
+	@mkdir -p "$(dir $(TYPES))" && tests/node/node_modules/.bin/openapi-typescript docs/openapi-v1.json -o "$(TYPES)"
+
+test: $(CLIENTS) $(NODE_TOOLS) ## run every test but the heavy proofs
 	@$(BIN)/python -m pytest -n auto --dist loadfile
 
-test-all: $(CLIENTS) ## run every test, heavy proofs too
+test-all: $(CLIENTS) $(NODE_TOOLS) ## run every test, heavy proofs too
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m "slow or not slow"
 
 lint: install ## Ruff, mypy --strict, import-linter
@@ -68,6 +84,9 @@ dagster: install ## the Dagster UI on 3000 with its daemon, against the configur
 	@mkdir -p $(DAGSTER_DIR) && ln -sfn ../../dagster.yaml $(DAGSTER_DIR)/dagster.yaml
 	@DAGSTER_HOME="$(abspath $(DAGSTER_DIR))" WAREHOUSE_DIR="$(WAREHOUSE_DIR)" exec $(BIN)/python -m dagster dev -m pipelines.definitions -p 3000
 
+doctor: install ## check every configured source, the site's folder and the storage: make doctor [SOURCE=pi]
+	@WAREHOUSE_DIR="$(WAREHOUSE_DIR)" exec $(BIN)/python -m pipelines.doctor $(if $(SOURCE),--source "$(SOURCE)")
+
 simulators: install ## the source systems of OPERATOR (sandbox) on loopback; writes their settings to var/simulators.env
 	@exec $(BIN)/python -m pipelines.simulators --operator "$${OPERATOR:-sandbox}" --data-root var/simulators --environment-file var/simulators.env
 
@@ -75,19 +94,19 @@ notebooks: install ## open the notebooks
 	@WAREHOUSE_DIR="$(abspath $(WAREHOUSE_DIR))" exec $(BIN)/marimo edit notebooks
 
 release-path: install ## print the current release's DuckDB file
-	@$(BIN)/python -m warehouse "$(WAREHOUSE_DIR)"
+	@$(BIN)/python -m warehouse path --warehouse "$(WAREHOUSE_DIR)" --url "$(LAKE_URL)"
 
 release-list: install ## list the kept releases
-	@$(BIN)/python -m warehouse list --warehouse "$(WAREHOUSE_DIR)"
+	@$(BIN)/python -m warehouse list --warehouse "$(WAREHOUSE_DIR)" --url "$(LAKE_URL)"
 
 release-show: install ## show a release: make release-show ID=…
-	@$(BIN)/python -m warehouse show "$(ID)" --warehouse "$(WAREHOUSE_DIR)"
+	@$(BIN)/python -m warehouse show "$(ID)" --warehouse "$(WAREHOUSE_DIR)" --url "$(LAKE_URL)"
 
 release-activate: install ## put a kept release in force and hold it: make release-activate ID=… REASON="…"
-	@$(BIN)/python -m warehouse activate "$(ID)" --by "$${USER:-operator}" --reason "$(REASON)" --warehouse "$(WAREHOUSE_DIR)"
+	@$(BIN)/python -m warehouse activate "$(ID)" --by "$${USER:-operator}" --reason "$(REASON)" --warehouse "$(WAREHOUSE_DIR)" --url "$(LAKE_URL)"
 
 release-resume: install ## end the hold: the newest release is in force again
-	@$(BIN)/python -m warehouse resume --warehouse "$(WAREHOUSE_DIR)"
+	@$(BIN)/python -m warehouse resume --warehouse "$(WAREHOUSE_DIR)" --url "$(LAKE_URL)"
 
 clean: ## forget lake, releases and Dagster state (keeps .venv)
 	@rm -rf var

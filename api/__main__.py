@@ -3,11 +3,15 @@
 import sys
 
 from granian.constants import Interfaces, Loops
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 
 from api.settings import Settings, SettingsError
 from api.telemetry import logging_config
+
+STOP_SECONDS = 20
+HEADER_MILLISECONDS = 10_000
 
 
 def main() -> int:
@@ -25,7 +29,10 @@ def main() -> int:
         loop=Loops.uvloop,
         websockets=False,
         workers=1,
-        workers_kill_timeout=10,
+        # What is in flight when the server is told to stop may end within this.
+        workers_kill_timeout=STOP_SECONDS,
+        # A connection that sends its head slowly is closed; a body is bounded by the request's own limit of bytes.
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS),
         log_level=LogLevels(settings.log_level.lower()),
         log_dictconfig=logging_config(settings.log_level),
     ).serve()

@@ -1,11 +1,13 @@
-"""Encoded bytes by release, scope, path, query and encoding, with their entity tags; bounded in memory, never expired.
+"""Encoded bytes by release, scope, path, query and encoding, with their entity tags; bounded in memory.
 
-A body is a pure function of release, scope and query, so its bytes live as long as the release is served.
+A body is a pure function of release, scope and query, so its bytes live as long as the release is served. Answers of other
+releases are held for a time and until the next switch, which may change what an instant in `asKnownAt` names.
 """
 
 import hashlib
+import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -129,6 +131,8 @@ class ReleaseCache:
         self._recent: OrderedDict[Key, Entry] = OrderedDict()
         self._warm_bytes = 0
         self._recent_bytes = 0
+        # Scopes whose prepared answers are not all held.
+        self.incomplete: set[str] = set()
 
     @property
     def size(self) -> int:
@@ -153,9 +157,14 @@ class ReleaseCache:
             for encoding in (IDENTITY, *ENCODINGS):
                 entry.encode(encoding)
             if self._warm_bytes + entry.size > self._max_bytes // 2:
+                self.incomplete.add(key[0])
                 return
             self._warm[key] = entry
             self._warm_bytes += entry.size
+
+    def prepared(self) -> Iterable[tuple[Key, Entry]]:
+        """The answers that were made before the switch."""
+        return self._warm.items()
 
     def put(self, key: Key, entry: Entry) -> None:
         """Holds an answer; one that alone is larger than an eighth of the memory is not held."""
@@ -171,3 +180,55 @@ class ReleaseCache:
         while self._recent_bytes + self._warm_bytes > self._max_bytes and self._recent:
             _, oldest = self._recent.popitem(last=False)
             self._recent_bytes -= 2 * len(oldest.identity)
+
+
+class PastCache:
+    """Answers of releases that are not in force, held for some seconds within a bound; all leave when another release is in
+    force."""
+
+    def __init__(self, seconds: float, max_bytes: int, now: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._max_bytes = max_bytes
+        self._now = now
+        self._held: OrderedDict[Key, tuple[float, Entry]] = OrderedDict()  # oldest first
+        self._bytes = 0
+        self._in_force: str | None = None
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def get(self, key: Key, in_force: str) -> Entry | None:
+        """The answer, if it is held, young enough, and was made while the same release was in force."""
+        if in_force != self._in_force:
+            self._clear(in_force)
+            return None
+        found = self._held.get(key)
+        if found is None:
+            return None
+        if self._now() >= found[0]:
+            self._drop(key)
+            return None
+        return found[1]
+
+    def put(self, key: Key, entry: Entry, in_force: str) -> None:
+        """Holds an answer; one that alone is larger than an eighth of the memory is not held."""
+        cost = 2 * len(entry.identity)
+        if self._seconds <= 0 or cost > self._max_bytes // 8:
+            return
+        if in_force != self._in_force:
+            self._clear(in_force)
+        self._drop(key)
+        self._held[key] = (self._now() + self._seconds, entry)
+        self._bytes += cost
+        while self._bytes > self._max_bytes:
+            self._drop(next(iter(self._held)))
+
+    def _drop(self, key: Key) -> None:
+        found = self._held.pop(key, None)
+        if found is not None:
+            self._bytes -= 2 * len(found[1].identity)
+
+    def _clear(self, in_force: str) -> None:
+        self._held.clear()
+        self._bytes = 0
+        self._in_force = in_force

@@ -29,7 +29,10 @@ EVERYTHING = Scope()
 
 @dataclass(frozen=True)
 class Caller:
-    """One caller: `subject` names it in logs and rate limits (never a name or an address), `permissions` are its rights."""
+    """One caller: `subject` names it in logs and rate limits (never a name or an address), `permissions` are its rights.
+
+    `expires_at`: when its token ends, in seconds since 1970; None without a token.
+    """
 
     subject: str
     name: str | None
@@ -37,6 +40,7 @@ class Caller:
     permissions: frozenset[str]
     scope: Scope
     is_authenticated: bool
+    expires_at: float | None = None
 
 
 # Everyone, where callers are not authenticated (AUTH_MODE=none). Moving releases is then decided by where the call comes from.

@@ -6,7 +6,7 @@ Header = tuple[bytes, bytes]
 
 EXPOSED = (
     "ETag, Last-Modified, Data-Version, Production-Date, Data-Freshness, Server-Timing, traceparent, X-Request-Id, "
-    "Retry-After, Deprecation, Sunset"
+    "Retry-After, RateLimit, RateLimit-Policy, Deprecation, Sunset, WWW-Authenticate, Content-Disposition"
 )
 ALLOWED_METHODS = "GET, HEAD, OPTIONS"
 ALLOWED_HEADERS = (

@@ -1,8 +1,9 @@
 """The desk behind every route: which release answers, on which thread, and what it leaves behind for the cache."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar, cast
@@ -13,14 +14,23 @@ from litestar import Request
 from api import parameters
 from api.caching import Entry, Key, ReleaseCache, Stamp, Tagger
 from api.callers import EVERYTHING, Scope, caller_of
-from api.facts import ReleaseFacts, read_facts
+from api.facts import ReleaseFacts
 from api.freshness import FreshnessClock
 from api.parameters import Parameter
 from api.problems import Problem
+from api.scoping import facts_of as facts_of
 from api.settings import Settings
+from api.storage import SharedReleases
 from api.telemetry import logger
 from api.view import View, defaults, open_view
-from warehouse.errors import NoRelease, OperatorMismatch, ReleaseCorrupt, ReleaseNotFound, SyntheticRefused
+from warehouse.errors import (
+    NoRelease,
+    OperatorMismatch,
+    QueryTimeout,
+    ReleaseCorrupt,
+    ReleaseNotFound,
+    SyntheticRefused,
+)
 from warehouse.reader import ReleaseReader
 from warehouse.reader_release import OpenRelease
 from warehouse.release import active_at
@@ -28,7 +38,6 @@ from warehouse.release import active_at
 Body = TypeVar("Body")
 ApiRequest = Request[Any, Any, Any]
 CACHE = "api.cache"
-FACTS = "api.facts"
 
 
 @dataclass(frozen=True)
@@ -56,9 +65,12 @@ class Answered:
 
 
 class Desk:
-    """Holds the reader, the query threads, and the answers of the release in force."""
+    """Holds the reader, the query threads, and the answers of the release in force.
 
-    def __init__(self, settings: Settings, prepare: Sequence[Prepare]) -> None:
+    `scopes` are the limited scopes whose first answers are made before a switch too, after everyone else's.
+    """
+
+    def __init__(self, settings: Settings, prepare: Sequence[Prepare], scopes: Sequence[Scope] = ()) -> None:
         self.settings = settings
         self.tagger = Tagger(settings.default_units)
         self.freshness = FreshnessClock(settings.warehouse_dir)
@@ -70,11 +82,19 @@ class Desk:
         )
         self.current: ReleaseCache | None = None
         self._prepare = prepare
+        self._scopes = scopes
         self._pool = ThreadPoolExecutor(settings.query_threads, thread_name_prefix="query")
         self._fault: str | None = None
+        self.shared = SharedReleases(settings.lake, settings.warehouse_dir, settings.storage_poll_seconds)
+
+    @property
+    def fault(self) -> str | None:
+        """Why the newest release may not be the one that is served; None where all is well."""
+        return self.reader.fault or self.shared.fault
 
     def refresh(self) -> bool:
         """Follows the pointer and the status file; True when another release is served from now on."""
+        self.shared.follow()
         moved = self.reader.refresh()
         if moved:
             with self.reader.lease() as release:
@@ -83,6 +103,7 @@ class Desk:
         if self.reader.fault != self._fault:
             self._fault = self.reader.fault
             logger.warning("release not followed", extra={"fields": {"fault": self._fault}})
+            self.shared.doubt(self._fault)
         pointer = self.reader.pointer() if self.current else None
         self.freshness.follow(
             self.current.facts if self.current else None, is_held=pointer is not None and pointer.is_held
@@ -91,49 +112,65 @@ class Desk:
 
     def close(self) -> None:
         """Ends the query threads and lets go of the releases."""
-        self._pool.shutdown(wait=True)
+        self._pool.shutdown(wait=True, cancel_futures=True)
         self.reader.close()
 
     def _open(self, release: OpenRelease) -> None:
         """Runs before the switch: reads the facts and makes the answers that callers ask for first."""
         cache = ReleaseCache(facts_of(release), self.settings.cache_bytes)
-        cache.warm(self._entries(release, cache.facts))
+        cache.warm(self._entries(release, EVERYTHING))
+        for scope in self._scopes:
+            cache.warm(self._entries(release, scope))
         release.extras[CACHE] = cache
 
-    def _entries(self, release: OpenRelease, facts: ReleaseFacts) -> Iterable[tuple[Key, Entry]]:
+    def _entries(self, release: OpenRelease, scope: Scope) -> Iterable[tuple[Key, Entry]]:
+        facts = facts_of(release, scope)
         for prepare in self._prepare:
             for document in prepare(facts):
                 try:
-                    yield (EVERYTHING.key, document.path, document.query), self._entry(release, facts, document)
+                    yield (scope.key, document.path, document.query), self._entry(release, facts, document, scope)
                 except Problem:
                     continue  # an address without an answer on the latest day
                 except Exception as fault:  # noqa: BLE001 - one document that cannot be made must not keep a release out
                     logger.error("answer not prepared", exc_info=fault, extra={"fields": {"path": document.path}})
 
-    def _entry(self, release: OpenRelease, facts: ReleaseFacts, document: Document) -> Entry:
+    def _entry(self, release: OpenRelease, facts: ReleaseFacts, document: Document, scope: Scope) -> Entry:
         arguments = defaults(document.allowed, **document.arguments)
-        view = open_view(release, facts, arguments, document.allowed, self.settings.default_units, EVERYTHING)
+        view = open_view(release, facts, arguments, document.allowed, self.settings.default_units, scope)
         return Entry(
             identity=msgspec.json.encode(document.build(view)),
-            tag_base=self.tagger.base(facts.release_id, document.path, document.query),
+            tag_base=self.tagger.base(facts.release_id, document.path, document.query, scope.key),
             stamp=Stamp.of(facts, view.production_date),
             route=document.route,
         )
 
     async def run(self, work: Callable[[], Body]) -> Body:
-        """Runs work that queries on one of the query threads."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        """Runs work that queries on one of the query threads. Raises Problem timeout where it takes too long or was cut short."""
+        try:
+            async with asyncio.timeout(self.settings.request_timeout_seconds):
+                return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        except (TimeoutError, QueryTimeout) as fault:
+            # What still waits for a thread is not begun; a query that runs is ended by the reader's own limit.
+            raise Problem("timeout", f"No answer within {self.settings.request_timeout_seconds:g} s.") from fault
 
     def answer(
         self, scope: Scope, arguments: Mapping[str, Any], allowed: Sequence[Parameter], build: Callable[[View], Body]
     ) -> tuple[Body, Answered]:
         """Builds a body from the release asked for; the release stays open until it is built. Runs on a query thread."""
+        with self.opened(arguments) as release:
+            facts = facts_of(release, scope)
+            view = open_view(release, facts, arguments, allowed, self.settings.default_units, scope)
+            return build(view), Answered(Stamp.of(facts, view.production_date), is_current=not _is_pinned(arguments))
+
+    @contextmanager
+    def opened(self, arguments: Mapping[str, Any]) -> Iterator[OpenRelease]:
+        """The release asked for, kept open until the block ends. Raises Problem for one that may not or cannot be served."""
         asked = self._release_asked(arguments)
+        if asked is not None:
+            self.shared.bring(asked)
         try:
             with self.reader.lease() if asked is None else self.reader.open(asked) as release:
-                facts = facts_of(release)
-                view = open_view(release, facts, arguments, allowed, self.settings.default_units, scope)
-                return build(view), Answered(Stamp.of(facts, view.production_date), is_current=asked is None)
+                yield release
         except NoRelease as fault:
             raise Problem("noRelease", f"{fault}"[:1000]) from fault
         except (ReleaseNotFound, ReleaseCorrupt, OperatorMismatch, SyntheticRefused) as fault:
@@ -160,12 +197,8 @@ class Desk:
         return asked
 
 
-def facts_of(release: OpenRelease) -> ReleaseFacts:
-    """The release's facts, read once while it is open."""
-    facts: ReleaseFacts | None = release.extras.get(FACTS)
-    if facts is None:
-        facts = release.extras[FACTS] = read_facts(release)
-    return facts
+def _is_pinned(arguments: Mapping[str, Any]) -> bool:
+    return arguments.get("release") is not None or arguments.get("asKnownAt") is not None
 
 
 def desk_of(request: ApiRequest) -> Desk:

@@ -5,22 +5,34 @@ It stands outside Litestar, so a cached answer costs a dictionary look-up; each 
 
 import asyncio
 import re
-import time
 from dataclasses import replace
 from datetime import date
 from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Send
 
-from api.caching import Encoded, Entry, Key, ReleaseCache, Stamp, validators
-from api.callers import ANYONE, Caller
+from api.auth.gate import Gate
+from api.caching import Encoded, Entry, Key, PastCache, ReleaseCache, Stamp, validators
 from api.cors import CrossOrigin, Header
 from api.dependencies import Answered, Desk
-from api.negotiation import ENCODINGS, IDENTITY, accepts_json, choose_encoding, held_tags
+from api.exchange import Exchange
+from api.limits import RateLimits
+from api.negotiation import (
+    ENCODINGS,
+    IDENTITY,
+    STREAM,
+    accepts,
+    choose_encoding,
+    chooses_itself,
+    held_tags,
+    media_types,
+)
+from api.observer import Observer
 from api.problems import MEDIA_TYPE, PAGES, Problem, render
-from api.telemetry import Trace, log_request, new_trace
 
 PREFIX = "/api/v1"
+# Pages for people: no answers of a release.
+HTML = (PAGES.rstrip("/"), f"{PREFIX}/docs")
 MAX_ADDRESS_BYTES = 8192
 MAX_BODY_BYTES = 1024 * 1024
 # Queries whose release or day cannot be read off without parsing: answered the long way.
@@ -28,78 +40,19 @@ _PINNED = re.compile(rb"release|asKnownAt|%|productionDate=(?!\d{4}-(0[1-9]|1[0-
 _DAY = re.compile(rb"(?:^|&)productionDate=([^&]*)")
 
 
-class _Exchange:
-    """One request and its answer: what was asked in the headers that matter here, and what the log line will say."""
-
-    __slots__ = ("accept", "accept_encoding", "caller", "content_length", "cors", "if_none_match", "is_head", "origin", "outcome",
-                 "preflight", "release_id", "route", "scope", "send", "size", "started", "status", "trace")  # fmt: skip
-
-    def __init__(self, scope: Any, send: Send, cross_origin: CrossOrigin) -> None:
-        self.started = time.perf_counter()
-        self.scope = scope
-        self.send = send
-        self.is_head = scope["method"] == "HEAD"
-        self.caller: Caller = ANYONE
-        self.accept: bytes | None = None
-        self.accept_encoding: bytes | None = None
-        self.content_length: bytes | None = None
-        self.if_none_match: bytes | None = None
-        self.origin: bytes | None = None
-        self.preflight = False
-        traceparent: bytes | None = None
-        request_id: bytes | None = None
-        for name, value in scope["headers"]:
-            if name == b"accept-encoding":
-                self.accept_encoding = value
-            elif name == b"if-none-match":
-                self.if_none_match = value
-            elif name == b"accept":
-                self.accept = value if self.accept is None else self.accept + b"," + value
-            elif name == b"origin":
-                self.origin = value
-            elif name == b"traceparent":
-                traceparent = value
-            elif name == b"x-request-id":
-                request_id = value
-            elif name == b"content-length":
-                self.content_length = value
-            elif name == b"access-control-request-method":
-                self.preflight = True
-        self.trace: Trace = new_trace(traceparent, request_id)
-        self.cors = cross_origin.headers(self.origin)
-        self.route = ""
-        self.release_id: str | None = None
-        self.outcome = "made"
-        self.status = 0
-        self.size = 0
-
-    def common(self) -> list[Header]:
-        """Headers of every answer, whatever its status."""
-        return [
-            (b"traceparent", self.trace.traceparent()),
-            (b"x-request-id", self.trace.request_id.encode()),
-            (b"server-timing", b"total;dur=%.2f" % ((time.perf_counter() - self.started) * 1000)),
-            *self.cors,
-        ]
-
-    async def start(self, status: int, headers: list[Header]) -> None:
-        """Sends status and headers."""
-        self.status = status
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
-
-    async def finish(self, body: bytes) -> None:
-        """Sends the whole body; none for HEAD."""
-        self.size = 0 if self.is_head else len(body)
-        await self.send({"type": "http.response.body", "body": b"" if self.is_head else body, "more_body": False})
-
-
 class Edge:
     """The application that the server runs."""
 
-    def __init__(self, app: ASGIApp, desk: Desk, cross_origin: CrossOrigin) -> None:
+    def __init__(
+        self, app: ASGIApp, desk: Desk, observer: Observer, gate: Gate, limits: RateLimits, cross_origin: CrossOrigin
+    ) -> None:
         self.app = app
+        self.limits = limits
+        self.gate = gate
         self.desk = desk
+        self.observer = observer
         self.cross_origin = cross_origin
+        self.past = PastCache(desk.settings.cache_ttl_seconds, desk.settings.cache_bytes // 4)
         self._making: dict[Key, asyncio.Event] = {}
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -107,13 +60,13 @@ class Edge:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, send, self.cross_origin)
+        exchange = Exchange(scope, send, self.cross_origin)
         try:
             await self._answer(exchange, receive)
         finally:
-            log_request(exchange)
+            self.observer.finished(exchange)
 
-    async def _answer(self, exchange: _Exchange, receive: Receive) -> None:
+    async def _answer(self, exchange: Exchange, receive: Receive) -> None:
         scope = exchange.scope
         path, query = scope["path"], scope["query_string"]
         if len(path) + len(query) > MAX_ADDRESS_BYTES:
@@ -130,29 +83,54 @@ class Edge:
             await exchange.start(204, headers)
             await exchange.finish(b"")
             return
-        if method not in ("GET", "HEAD") or not path.startswith(PREFIX) or path.startswith(PAGES.rstrip("/")):
+        try:
+            exchange.caller = await self.gate.admit(scope, exchange.authorizations)
+        except Problem as refusal:
+            exchange.route = "refused"
+            if not await self._is_over_limit(exchange):
+                await self._refuse(exchange, refusal)
+            return
+        if await self._is_over_limit(exchange):
+            return
+        if method not in ("GET", "HEAD") or not path.startswith(PREFIX) or path.startswith(HTML):
             await self._forward(exchange, receive, None)
             return
-        if not accepts_json(exchange.accept):
+        if not accepts(exchange.accept, path):
             accept = (exchange.accept or b"").decode("latin-1")[:200]
-            detail = f"Answers are application/json (problems: {MEDIA_TYPE}); Accept was {accept!r}."
+            detail = f"Answers are {', '.join(media_types(path))} (problems: {MEDIA_TYPE}); Accept was {accept!r}."
             await self._refuse(exchange, Problem("notAcceptable", detail))
+            return
+        if chooses_itself(path) or path == STREAM:
+            await self._forward(exchange, receive, None)
             return
         await self._read(exchange, receive, (exchange.caller.scope.key, path, query))
 
-    async def _read(self, exchange: _Exchange, receive: Receive, key: Key) -> None:
+    async def _is_over_limit(self, exchange: Exchange) -> bool:
+        """Whether the caller sends more than its rate allows; it was then told so."""
+        verdict = await self.limits.ask(exchange.scope, exchange.caller)
+        if verdict is None:
+            return False
+        exchange.limits = verdict.headers
+        if verdict.retry_seconds is None:
+            return False
+        exchange.route = "limited"
+        headers = {"Retry-After": str(verdict.retry_seconds)}
+        await self._refuse(exchange, Problem("tooManyRequests", verdict.detail, headers=headers))
+        return True
+
+    async def _read(self, exchange: Exchange, receive: Receive, key: Key) -> None:
         """Answers from the bytes of the release in force, or from the pointer alone, or makes the answer once."""
         cache = self.desk.current
         if cache is None:
             await self._forward(exchange, receive, None)
             return
-        entry = cache.get(key)
+        entry = cache.get(key) or self.past.get(key, cache.facts.release_id)
         if entry is None and await self._confirmed(exchange, cache, key):
             return
         if entry is None and (making := self._making.get(key)) is not None:
             # One caller makes the answer and the others wait for it: a release's switch is no stampede.
             await making.wait()
-            entry = (self.desk.current or cache).get(key)
+            entry = (self.desk.current or cache).get(key) or self.past.get(key, cache.facts.release_id)
             if entry is None:  # an error, or an answer that is not held
                 await self._forward(exchange, receive, key)
                 return
@@ -167,7 +145,7 @@ class Edge:
             del self._making[key]
             made.set()
 
-    async def _confirmed(self, exchange: _Exchange, cache: ReleaseCache, key: Key) -> bool:
+    async def _confirmed(self, exchange: Exchange, cache: ReleaseCache, key: Key) -> bool:
         """304 for a tag of the release in force, from the pointer alone; not where the query names a release."""
         scope, path, query = key
         if exchange.if_none_match is None or _PINNED.search(query):
@@ -183,7 +161,7 @@ class Edge:
         await self._not_modified(exchange, stamp, tag)
         return True
 
-    def _matching(self, exchange: _Exchange, tag_base: str) -> str | None:
+    def _matching(self, exchange: Exchange, tag_base: str) -> str | None:
         if exchange.if_none_match is None:
             return None
         held = held_tags(exchange.if_none_match)
@@ -192,14 +170,14 @@ class Edge:
     def _freshness(self, stamp: Stamp) -> Header:
         return (b"data-freshness", self.desk.freshness.word(stamp.release_id, stamp.thresholds))
 
-    async def _not_modified(self, exchange: _Exchange, stamp: Stamp, tag: str) -> None:
+    async def _not_modified(self, exchange: Exchange, stamp: Stamp, tag: str) -> None:
         exchange.outcome = "confirmed"
         exchange.release_id = stamp.release_id
         headers = [*validators(stamp, tag), self._freshness(stamp), *exchange.common()]
         await exchange.start(304, headers)
         await exchange.finish(b"")
 
-    async def _serve(self, exchange: _Exchange, entry: Entry) -> None:
+    async def _serve(self, exchange: Exchange, entry: Entry) -> None:
         exchange.route = entry.route
         tag = self._matching(exchange, entry.tag_base)
         if tag is None and exchange.if_none_match is not None and "*" in held_tags(exchange.if_none_match):
@@ -213,22 +191,24 @@ class Edge:
         await exchange.start(200, headers)
         await exchange.finish(encoded.body)
 
-    async def _refuse(self, exchange: _Exchange, problem: Problem) -> None:
+    async def _refuse(self, exchange: Exchange, problem: Problem) -> None:
         body = render(problem, exchange.scope["path"], exchange.trace.trace_id)
         headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
         headers += [(b"cache-control", b"no-store"), (b"vary", b"Origin"), *exchange.common()]
+        headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in problem.headers.items()]
         exchange.outcome = problem.kind.code
         await exchange.start(problem.kind.status, headers)
         await exchange.finish(body)
 
-    async def _forward(self, exchange: _Exchange, receive: Receive, key: Key | None) -> None:
+    async def _forward(self, exchange: Exchange, receive: Receive, key: Key | None) -> None:
         """Lets Litestar answer. A release's answer is kept and served like a held one; any other passes with headers."""
         scope: Any = dict(exchange.scope)
-        scope["state"] = {**scope.get("state", {}), "trace": exchange.trace, "caller": exchange.caller}
+        scope["state"] = {**scope.get("state", {}), "trace": exchange.trace, "caller": exchange.caller, "is_head": exchange.is_head}
         if exchange.is_head:
             scope["method"] = "GET"
         collected: list[bytes] = []
         holding = False
+        in_force = self.desk.current
 
         async def send(message: Message) -> None:
             nonlocal holding
@@ -254,13 +234,15 @@ class Edge:
                     return
                 collected.append(message.get("body", b""))
                 if not message.get("more_body", False):
-                    await self._serve(exchange, self._keep(exchange, scope, b"".join(collected), key))
+                    await self._serve(exchange, self._keep(exchange, scope, b"".join(collected), key, in_force))
             else:
                 await exchange.send(message)
 
         await self.app(scope, receive, send)
 
-    def _keep(self, exchange: _Exchange, scope: Any, body: bytes, key: Key | None) -> Entry:
+    def _keep(
+        self, exchange: Exchange, scope: Any, body: bytes, key: Key | None, in_force: ReleaseCache | None
+    ) -> Entry:
         answered: Answered = scope["state"]["answered"]
         path, query = exchange.scope["path"], exchange.scope["query_string"]
         release_id = answered.stamp.release_id
@@ -273,6 +255,8 @@ class Edge:
         cache = self.desk.current
         if key is not None and answered.is_current and cache is not None and cache.facts.release_id == release_id:
             cache.put(key, entry)
+        elif key is not None and not answered.is_current and in_force is not None:
+            self.past.put(key, entry, in_force.facts.release_id)
         return entry
 
 

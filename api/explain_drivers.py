@@ -15,6 +15,7 @@ from api.explain_nodes import COLUMNS
 from api.explain_sources import DRIVER, EVENT, Sources, rate_unit, volume_unit
 from api.kpis import Row
 from api.routes.gap_drivers import NOTHING, WINDOWS
+from api.scoping import RESTRICTED
 from api.units import Quantity
 
 LEVELS = {
@@ -169,7 +170,9 @@ class GapDrivers:
         )
 
     def _share_row(self, row: Row, column: str, unit: str | None) -> RowReference:
-        key = {name: row[name] for name in ("event_id", "facility_id", "network")}
+        key: dict[str, Any] | None = {name: row[name] for name in ("event_id", "facility_id", "network")}
+        if row["event_id"] == RESTRICTED:
+            key = None  # several rows of the file, which are not named
         return self.sources.row(DRIVER, row["production_date"], key, column=column, value=row[column], unit=unit)
 
     def _share(self, row: Row, column: str, unit: str | None) -> Term:

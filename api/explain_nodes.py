@@ -312,6 +312,14 @@ class _Parent:
             if self.network == "flaredGas"
             else "max-flow from the node's sources to its sinks = Σ capacity × weight over the smallest cut"
         )
+        assets = self.sources.view.scope.assets
+        if (
+            self.row["node_level"] == "system"
+            and assets is not None
+            and len(assets) > 1
+            and not self.row["max_capacity"]
+        ):
+            return nothing(formula, "The capacity of several assets together is not published: it is no sum of theirs.")
         if self.row["max_capacity"] is None:
             return nothing(formula, "Nothing limits the node, or the capacity of an element is not known.")
         limits = (

@@ -146,7 +146,9 @@ class Sources:
 
     def node_row(self, row: Row, column: str, unit: str | None) -> RowReference:
         """A row of out__daily_production."""
-        key = {name: row[name] for name in ("node_level", "node_id", "network")}
+        key: dict[str, Any] | None = {name: row[name] for name in ("node_level", "node_id", "network")}
+        if row["node_level"] == "system" and self.view.scope.assets is not None:
+            key = None  # the system of a limited caller is made from its assets' rows: it stands in no file under its own key
         return self.row(PRODUCTION, row["production_date"], key, column=column, value=row[column], unit=unit)
 
     # -- rows of the sources -------------------------------------------------------------------------------------

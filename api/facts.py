@@ -1,7 +1,7 @@
 """What every body of a release needs, read once when the release is opened: its days, identifiers, sources, metadata."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
 
@@ -51,12 +51,32 @@ def _utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+def limited_facts(release: OpenRelease, whole: ReleaseFacts, assets: frozenset[str]) -> ReleaseFacts:
+    """The facts as a caller limited to the assets may know them: its identifiers, and what its own rows say of each day.
+
+    Days, instants and sources are the release's: a day on which the caller sees nothing is a day all the same.
+    """
+    own = _days(release, assets)
+    return replace(
+        whole, identifiers=_identifiers(release, assets), days={day: own.get(day, (None, None)) for day in whole.days}
+    )
+
+
+def _identifiers(release: OpenRelease, assets: frozenset[str] | None) -> Mapping[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for row in release.query("identifier_list", assets=assets):
+        found.setdefault(row["kind"], set()).add(row["id"])
+    return {kind: frozenset(ids) for kind, ids in found.items()}
+
+
+def _days(release: OpenRelease, assets: frozenset[str] | None) -> Mapping[date, tuple[str | None, str | None]]:
+    rows = release.query("production_day_list", assets=assets)
+    return {row["production_date"]: (row["record_status"], row["target_version"]) for row in rows}
+
+
 def read_facts(release: OpenRelease) -> ReleaseFacts:
     """Reads the facts with three queries; cost grows with the number of days only."""
     manifest = release.manifest
-    identifiers: dict[str, set[str]] = {}
-    for row in release.query("identifier_list"):
-        identifiers.setdefault(row["kind"], set()).add(row["id"])
     return ReleaseFacts(
         release_id=release.release_id,
         operator=manifest.operator,
@@ -64,11 +84,8 @@ def read_facts(release: OpenRelease) -> ReleaseFacts:
         built_at=manifest.built_at_utc,
         as_of=_utc(manifest.as_of_utc) if manifest.as_of_utc else None,
         latest_day=manifest.latest_production_date,
-        days={
-            row["production_date"]: (row["record_status"], row["target_version"])
-            for row in release.query("production_day_list")
-        },
-        identifiers={kind: frozenset(ids) for kind, ids in identifiers.items()},
+        days=_days(release, None),
+        identifiers=_identifiers(release, None),
         sources=tuple(
             SourceAge(row["source"], row["data_as_of_utc"], timedelta(seconds=row["sla_seconds"]))
             for row in release.query("source_freshness")

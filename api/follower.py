@@ -7,10 +7,11 @@ from api.telemetry import logger
 
 
 class Follower:
-    """Calls `refresh` every so often until it is stopped. A failure is logged and the last release goes on."""
+    """Calls `refresh` every so often until it is stopped, and `told` after it. A failure is logged and the last release goes on."""
 
-    def __init__(self, refresh: Callable[[], bool], seconds: float) -> None:
+    def __init__(self, refresh: Callable[[], bool], seconds: float, told: Callable[[], None] | None = None) -> None:
         self._refresh = refresh
+        self._told = told
         self._seconds = seconds
         self._stopped = Event()
         self._thread = Thread(target=self._run, name="release-follower", daemon=True)
@@ -35,3 +36,9 @@ class Follower:
             self._refresh()
         except Exception as fault:  # noqa: BLE001 - whatever it is, the last release must stay in service
             logger.error("release pointer not followed", exc_info=fault)
+        if self._told is None:
+            return
+        try:
+            self._told()
+        except Exception as fault:  # noqa: BLE001 - what clients are told is no reason to stop following
+            logger.error("event stream not followed", exc_info=fault)

@@ -1,4 +1,4 @@
-"""Content negotiation: which encoding a caller prefers, whether JSON is accepted, which entity tags it holds."""
+"""Content negotiation: encodings that a caller prefers, media types that a path answers with, entity tags that it holds."""
 
 import gzip
 from functools import lru_cache
@@ -11,6 +11,21 @@ import zstandard
 ENCODINGS = ("br", "zstd", "gzip")
 IDENTITY = "identity"
 MIN_BYTES = 512
+JSON = "application/json"
+EXPORTS = "/api/v1/exports/"
+# Never ends: nobody may wait for its answer to be made.
+STREAM = "/api/v1/stream"
+# Media types that a path answers with; every other path answers with JSON only. A key that ends in `/` stands for all paths
+# below it.
+PATH_MEDIA_TYPES: dict[str, tuple[str, ...]] = {
+    EXPORTS: (
+        "application/vnd.apache.parquet",
+        "text/csv",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        "application/vnd.apache.arrow.stream",
+    ),
+    STREAM: ("text/event-stream",),
+}
 
 
 def compress(body: bytes, encoding: str) -> bytes:
@@ -39,16 +54,40 @@ def choose_encoding(accept_encoding: bytes | None) -> str:
     return best if best_weight >= weights.get(IDENTITY, 0.0) else IDENTITY
 
 
+def media_types(path: str) -> tuple[str, ...]:
+    """The media types of a path's 200."""
+    exact = PATH_MEDIA_TYPES.get(path)
+    if exact is not None:
+        return exact
+    return next((types for key, types in PATH_MEDIA_TYPES.items() if key[-1] == "/" and path.startswith(key)), (JSON,))
+
+
 @lru_cache(maxsize=256)
-def accepts_json(accept: bytes | None) -> bool:
-    """Whether the caller takes application/json; the most specific range that it names decides."""
+def accepted(accept: bytes | None, offered: tuple[str, ...]) -> str | None:
+    """The offered media type that the caller takes with the highest weight, ours first among equals; None when it takes none.
+
+    For each offered type the most specific range that the caller names decides.
+    """
     if not accept:
-        return True
+        return offered[0]
     weights = _weights(accept.decode("latin-1").lower())
-    for media_range in ("application/json", "application/*", "*/*"):
-        if media_range in weights:
-            return weights[media_range] > 0
-    return False
+    best, best_weight = None, 0.0
+    for media_type in offered:
+        ranges = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
+        weight = next((weights[media_range] for media_range in ranges if media_range in weights), 0.0)
+        if weight > best_weight:
+            best, best_weight = media_type, weight
+    return best
+
+
+def chooses_itself(path: str) -> bool:
+    """Whether the path's route negotiates the media type and makes its own entity tags: an export, by `format` before Accept."""
+    return path.startswith(EXPORTS)
+
+
+def accepts(accept: bytes | None, path: str) -> bool:
+    """Whether the caller takes an answer of the path, or the path's route is to say so."""
+    return chooses_itself(path) or accepted(accept, media_types(path)) is not None
 
 
 @lru_cache(maxsize=1024)

@@ -6,6 +6,7 @@ For generated TypeScript: named schemas, every property required, absence is nul
 
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from api.operations import KEY, Operation
 from api.problems import KINDS, MEDIA_TYPE, ProblemBody
 from api.routes.health import Health, Readiness
 
+EXAMPLES = Path(__file__).parent / "examples"
 REFERENCE = "#/components/schemas/{name}"
 RELEASE_HEADERS = {
     "ETag": "Strong tag of release, query and encoding; send it back in If-None-Match.",
@@ -40,7 +42,8 @@ def package_version() -> str:
 def document(application: Litestar) -> dict[str, Any]:
     """The whole document."""
     operations = dict(_operations(application))
-    types = [operation.answer for operation in operations.values()]
+    # What is no JSON is described as bytes by its media types alone.
+    types = [bytes if operation.answer is None else operation.answer for operation in operations.values()]
     bodies = [operation.body for operation in operations.values() if operation.body is not None]
     answers, components = msgspec.json.schema_components(
         [*types, *bodies, ProblemBody, Health, Readiness], ref_template=REFERENCE
@@ -62,9 +65,10 @@ def document(application: Litestar) -> dict[str, Any]:
         "servers": [{"url": "/", "description": "This server."}],
         "tags": [
             {"name": name}
-            for name in ("production", "deferment", "topology", "terminals", "releases", "lineage", "health")
+            for name in ("production", "deferment", "topology", "terminals", "releases", "lineage", "exports", "access", "health")
         ],
-        "security": [],
+        # Either: whether callers are authenticated is the installation's setting (AUTH_MODE).
+        "security": [{"bearer": []}, {}],
         "paths": paths,
         "components": {
             "schemas": {name: _refined(schema) for name, schema in sorted(components.items())},
@@ -74,6 +78,7 @@ def document(application: Litestar) -> dict[str, Any]:
             "responses": {
                 f"Problem{status}": _problem(status) for status in sorted({kind.status for kind in KINDS.values()})
             },
+            "securitySchemes": {"bearer": _BEARER},
         },
     }
 
@@ -129,14 +134,31 @@ def _operation(operation: Operation, answer: dict[str, Any]) -> dict[str, Any]:
             "200": {
                 "description": operation.summary,
                 "headers": headers,
-                "content": {"application/json": {"schema": _refined(answer)}},
+                "content": {
+                    media_type: {}
+                    if operation.answer is None
+                    else {"schema": _refined(answer), **_example(operation.operation_id)}
+                    for media_type in operation.media_types
+                },
             },
             **(confirmed if operation.is_of_release else {}),
-            **{str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in operation.problems},
+            **{
+                str(status): {"$ref": f"#/components/responses/Problem{status}"}
+                for status in sorted({*operation.problems, *ADMISSION_PROBLEMS})
+            },
         },
     }
 
 
+# What the gate answers in front of every operation.
+ADMISSION_PROBLEMS = (401, 403)
+_BEARER: dict[str, Any] = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "With AUTH_MODE=entra: a v2 access token of the operator's Entra ID tenant for this API. 401 says in "
+    "WWW-Authenticate what is wrong with it; 403 names the role that is lacking. With AUTH_MODE=none it is not read.",
+}
 _IF_NONE_MATCH: dict[str, Any] = {
     "name": "If-None-Match",
     "in": "header",
@@ -156,6 +178,7 @@ def _health(operation_id: str, summary: str, name: str, problems: tuple[int, ...
         "operationId": operation_id,
         "summary": summary,
         "tags": ["health"],
+        "security": [],
         "responses": {
             "200": {
                 "description": summary,
@@ -170,8 +193,19 @@ def _problem(status: int) -> dict[str, Any]:
     kinds = [kind for kind in KINDS.values() if kind.status == status]
     return {
         "description": "; ".join(f"{kind.code}: {kind.title}" for kind in kinds),
-        "content": {MEDIA_TYPE: {"schema": {"$ref": REFERENCE.format(name="ProblemBody")}}},
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {"$ref": REFERENCE.format(name="ProblemBody")},
+                **(_example("problem") if status == 400 else {}),
+            }
+        },
     }
+
+
+def _example(name: str) -> dict[str, Any]:
+    """An answer recorded from the sandbox by `make examples`, where there is one."""
+    file = EXAMPLES / f"{name}.json"
+    return {"example": msgspec.json.decode(file.read_bytes())} if file.exists() else {}
 
 
 def _refined(schema: Any) -> Any:

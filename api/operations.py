@@ -11,8 +11,8 @@ KEY = "operation"
 
 @dataclass(frozen=True)
 class Operation:
-    """One documented operation. `answer` is the struct of the 200, or a list of it; `path_parameters` describes them; `body` is
-    the struct that is sent."""
+    """One documented operation. `answer` is the struct of the 200, a list of it, or None for what is no JSON; `media_types` are
+    those of the 200; `path_parameters` describes them; `body` is the struct that is sent."""
 
     operation_id: str
     summary: str
@@ -26,6 +26,7 @@ class Operation:
     body: Any = None
     # An answer of the moment has no entity tag and is never confirmed by 304.
     is_of_release: bool = True
+    media_types: tuple[str, ...] = ("application/json",)
 
 
 def documented(operation: Operation) -> dict[str, Any]:

@@ -180,6 +180,22 @@ def window(allowed: Sequence[str], default: str) -> Parameter:
     )
 
 
+def choice(name: str, description: str, allowed: Sequence[str], default: str | None = None) -> Parameter:
+    """A parameter that takes one of a few words."""
+    return Parameter(name, description, _one_of(allowed), _enumeration(allowed, default), default=default)
+
+
+def count(name: str, description: str, maximum: int, default: int) -> Parameter:
+    """A parameter that takes a whole number from 1."""
+    schema = {"type": "integer", "minimum": 1, "maximum": maximum, "default": default}
+    return Parameter(name, description, _whole_number(1, maximum), schema, default=default)
+
+
+def production_day(name: str, description: str) -> Parameter:
+    """A parameter that takes a production day, in the release or not."""
+    return Parameter(name, description, _day, {"type": "string", "format": "date"})
+
+
 def read(query_string: bytes, allowed: Sequence[Parameter]) -> dict[str, Any]:
     """Values by parameter name, defaults filled in. Raises Problem invalidParameter with every fault."""
     known = {parameter.name: parameter for parameter in allowed}

@@ -66,6 +66,33 @@ KINDS = {
         Kind("tooManyRequests", 429, "Too many requests", "Wait as long as Retry-After says."),
         Kind("internalError", 500, "The API failed", "Report the traceId: the log holds the cause under it."),
         Kind(
+            "timeout",
+            504,
+            "The answer takes too long",
+            "The query was ended at its time limit, or waited for its turn as long. Ask for a shorter window, fewer identifiers, "
+            "or again later.",
+        ),
+        Kind(
+            "stopping",
+            503,
+            "The server stops",
+            "Only /readyz answers so, from the moment the server is told to stop: send requests to another replica.",
+        ),
+        Kind(
+            "releaseComing",
+            503,
+            "The release is not on this replica yet",
+            "Replicas copy an older release when it is asked for. Ask again in a few seconds; without `release` and `asKnownAt` "
+            "the one in force answers at once.",
+        ),
+        Kind(
+            "storageUnreachable",
+            503,
+            "The storage of the releases cannot be reached",
+            "A decision on releases needs the storage that replicas share. Nothing changed: ask again when /readyz shows no "
+            "fault. What is served does not depend on it.",
+        ),
+        Kind(
             "noRelease",
             503,
             "No release was ever published",
@@ -86,6 +113,7 @@ BY_STATUS = {
     414: "uriTooLong",
     429: "tooManyRequests",
     503: "noRelease",
+    504: "timeout",
 }
 
 

@@ -14,20 +14,28 @@ from typing import Any, Protocol
 
 import msgspec
 
+from api.callers import Caller
+
 logger = logging.getLogger("production_gap.api")
 
-_TRACEPARENT = re.compile(rb"^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$")
+_TRACEPARENT = re.compile(rb"^(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]([0-9a-f])$")
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9._:-]{1,64}$")
 _NO_TRACE = b"0" * 32
+_NO_SPAN = b"0" * 16
 
 
 @dataclass(slots=True)
 class Trace:
-    """Identity of a request: the caller's trace when it sent a valid one, else a new one."""
+    """Identity of a request: the caller's trace when it sent a valid one, else a new one.
+
+    `parent_id` is the caller's span; `is_sampled` its wish that the trace be exported, true for a trace begun here.
+    """
 
     trace_id: str
     span_id: str
     request_id: str
+    parent_id: str | None = None
+    is_sampled: bool = True
 
     def fields(self) -> dict[str, str]:
         """The fields of a log line."""
@@ -35,16 +43,18 @@ class Trace:
 
     def traceparent(self) -> bytes:
         """The W3C header of the answer."""
-        return f"00-{self.trace_id}-{self.span_id}-01".encode()
+        return f"00-{self.trace_id}-{self.span_id}-{int(self.is_sampled):02d}".encode()
 
 
 def new_trace(traceparent: bytes | None, request_id: bytes | None) -> Trace:
     """The trace of a request. What is malformed is replaced, never an error: tracing must not refuse work."""
     match = _TRACEPARENT.match(traceparent) if traceparent else None
     span_id = secrets.token_hex(8)
-    trace_id = match[1].decode() if match and match[1] != _NO_TRACE else secrets.token_hex(16)
     known = request_id is not None and _REQUEST_ID.match(request_id)
-    return Trace(trace_id, span_id, request_id.decode() if known and request_id else span_id)
+    name = request_id.decode() if known and request_id else span_id
+    if match is None or match[1] == _NO_TRACE or match[2] == _NO_SPAN:
+        return Trace(secrets.token_hex(16), span_id, name)
+    return Trace(match[1].decode(), span_id, name, match[2].decode(), is_sampled=bool(int(match[3], 16) & 1))
 
 
 def trace_of(scope: Mapping[str, Any]) -> Trace:
@@ -80,6 +90,7 @@ class Exchange(Protocol):
     route: str
     release_id: str | None
     outcome: str
+    caller: Caller
     status: int
     size: int
 
@@ -99,6 +110,7 @@ def log_request(exchange: Exchange) -> None:
         "bytes": exchange.size,
         "outcome": exchange.outcome,
         "releaseId": exchange.release_id,
+        "subject": exchange.caller.subject,
     }
     logger.log(level, "request", extra={"fields": fields})
 

@@ -42,8 +42,13 @@ class View:
         return self.network is None or self.network == network
 
     def query(self, name: str, **params: Any) -> list[dict[str, Any]]:
-        """Rows of a named query."""
-        return self.release.query(name, params)
+        """Rows of a named query, already restricted to what the caller may see.
+
+        The restriction is made by construction: a limited caller's queries find, under the names of the release's tables,
+        views that hold only that caller's rows, so that a query or route without any filter cannot leak. Use only this
+        (never `release.query`) for answers; `facts.identifiers` is restricted likewise.
+        """
+        return self.release.query(name, params, self.scope.assets)
 
     def window(self, days: int) -> list[date]:
         """As many labels, ending with the production day, oldest first."""

@@ -1,8 +1,10 @@
 """Long history through the same stages, range by range, without Dagster: it costs milliseconds a day, not a run a day.
 
 python -m pipelines.bootstrap          reads what is missing, recomputes what changed, publishes a release
+python -m pipelines.bootstrap --full   reads every day and register again, whatever the watermarks say has not changed
 """
 
+import argparse
 import logging
 import sys
 from collections.abc import Iterable, Sequence
@@ -16,12 +18,15 @@ from pipelines.site import SiteError
 from pipelines.sources.errors import SourceError
 from pipelines.sources.mapping import MappingFaults
 from pipelines.stages import raw_energy_components, raw_pi
+from pipelines.stages.attempt import run_stage, told
+from pipelines.stages.raw_pi_plan import LATE_HORIZON
 from pipelines.stages.registry import STAGES
 from pipelines.stages.release import ReleaseRefused
 from pipelines.stages.stage import Stage, StageResult
 from pipelines.stages.workspace import Workspace, label_range, open_workspace
 from pipelines.transforms.network import NetworkError
 from pipelines.transforms.units import UnitError
+from pipelines.watermark import owe, owed_from
 from warehouse.errors import WarehouseError
 
 # What an operator can mend: shown as a sentence, without a trace.
@@ -42,13 +47,15 @@ CHUNK_LABELS = 62
 def bootstrap(ws: Workspace, settings: Settings) -> str:
     """Bring lake and release up to the latest closed day; gives the current release's id.
 
-    Reads what the lake lacks and, of Energy Components, the trailing days that sources still correct; recomputes from the
-    first label whose input changed. Raises SourceError, or ReleaseRefused when a gate says no.
+    Reads what the lake lacks and what sources can have changed of the trailing days, everything when the workspace asks for
+    a full read; recomputes from the first label whose input changed, in this run or in one that was killed before it had.
+    Raises SourceError, or ReleaseRefused when a gate says no.
     """
     labels = _labels(ws, settings)
     ws.report(f"{len(labels)} production days, {labels[0]} to {labels[-1]}")
     changed = _extract(ws, settings, labels)
     _compute(ws, labels, changed)
+    owe(ws.lake, None)
     release = STAGES["warehouse__release"]
     with ws.step("release built, checked and current"):
         figures = release.run(ws, labels).figures
@@ -77,25 +84,30 @@ def _extract(ws: Workspace, settings: Settings, labels: Sequence[date]) -> date 
         "raw_pi__recorded_value": pi_labels,
         "raw_pi__tank_gauge": [*labels, *running],
     }
-    changed: list[date] = []
+    owed = owed_from(ws.lake)
+    changed = [] if owed is None else [max(owed, labels[0])]
     for name, span in wanted.items():
         stage = STAGES[name]
         todo = _to_read(ws, stage, span)
+        if todo:
+            # Noted before the days change: killed between here and the end of the computation, the next run makes up for it.
+            owe(ws.lake, min([*changed, todo[0] if stage.is_partitioned else labels[0]]))
         with ws.step(f"{name}: {len(todo)} of {len(span)} days" if stage.is_partitioned else name):
-            result = stage.run(ws, todo) if todo else StageResult()
+            result = run_stage(stage, ws, todo) if todo else StageResult()
         first = _first_changed(result, labels)
         if first is not None:
             changed.append(first)
+        owe(ws.lake, min(changed, default=None))
     return min(changed, default=None)
 
 
 def _to_read(ws: Workspace, stage: Stage, span: Sequence[date]) -> list[date]:
     """Labels that the lake lacks, and those that the source may still have changed."""
-    if not stage.is_partitioned:
+    if not stage.is_partitioned or ws.is_full_read:
         return list(span)
     known = set(ws.lake.labels(stage.tables[0]))
-    # Energy Components is corrected for weeks; PI's newest closed day may have been read while it was open.
-    trailing = TRAILING_DAYS if stage.source == "energy_components" else 2
+    # Energy Components is corrected for weeks; PI's values come late by days, and its newest day may have been read open.
+    trailing = TRAILING_DAYS if stage.source == "energy_components" else LATE_HORIZON.days + 2
     recent = set(span[-trailing:])
     missing = [label for label in span if label not in known or label in recent]
     return label_range(missing[0], missing[-1]) if missing else []
@@ -151,15 +163,24 @@ def chunks(labels: Sequence[date]) -> Iterable[list[date]]:
         yield chunk
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: 0 when a release is current, 1 with the reason otherwise."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.bootstrap", description="Bring lake and release up to date."
+    )
+    parser.add_argument("--full", action="store_true", help="read everything again, changed or not")
+    options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
         settings = environment.load()
-        ws = replace(open_workspace(settings, is_bootstrap=True), report=logging.getLogger("pipelines").info)
+        ws = replace(
+            open_workspace(settings, is_bootstrap=True),
+            report=logging.getLogger("pipelines").info,
+            is_full_read=options.full,
+        )
         release_id = bootstrap(ws, settings)
     except FAULTS as error:
-        logging.getLogger("pipelines").error("%s", error)
+        logging.getLogger("pipelines").error("%s", told(error))
         return 1
     logging.getLogger("pipelines").info("release %s is current", release_id)
     return 0

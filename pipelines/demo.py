@@ -21,7 +21,7 @@ from pipelines.stages.workspace import open_workspace
 
 SIMULATORS_START_SECONDS = 180.0
 API_START_SECONDS = 60.0
-DAGSTER_START_SECONDS = 120.0
+DAGSTER_START_SECONDS = 300.0
 # Recording and one refresh take some ten seconds; a busy machine may take many times that.
 DAGSTER_RUN_SECONDS = 480.0
 # Labels recorded in Dagster after the history is loaded: enough for its pages to show a living pipeline.

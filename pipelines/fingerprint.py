@@ -7,7 +7,7 @@ reference file never leaves old days beside new ones.
 import hashlib
 from pathlib import Path
 
-from pipelines.lake import Lake, replace_file
+from pipelines.lake import Lake
 
 _CODE = ("transforms", "stages")
 _MARK = "_computed_by"
@@ -27,11 +27,9 @@ def fingerprint(reference_folder: Path) -> str:
 
 def is_computed_by(lake: Lake, mark: str) -> bool:
     """Whether the lake's core and out tables were last computed by what the mark stands for."""
-    path = lake.root / _MARK
-    return path.is_file() and path.read_text(encoding="utf-8") == mark
+    return lake.read_bytes(_MARK) == mark.encode()
 
 
 def set_computed_by(lake: Lake, mark: str) -> None:
     """Note that every day of core and out now comes from what the mark stands for."""
-    lake.root.mkdir(parents=True, exist_ok=True)
-    replace_file(lake.root / _MARK, mark.encode())
+    lake.write_bytes(_MARK, mark.encode())

@@ -6,11 +6,9 @@ A partition is a production day (`2026-11-21`), a closed month (`2026-10`, writt
 
 import hashlib
 import io
-import os
-import tempfile
 from calendar import monthrange
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,12 +17,15 @@ import dataframely as dy
 import msgspec
 import polars as pl
 
+from pipelines.lake_store import CURRENT, LakeStore, LocalStore
 from warehouse.catalog.tables import TABLES
 
 SNAPSHOT = "all"
 _DAY_LENGTH, _MONTH_LENGTH = len("2026-11-21"), len("2026-11")
 # Row groups of this size keep a day of one-minute tags in a few groups and let readers skip by tag.
 ROW_GROUP_ROWS = 131_072
+# Ranges up to this length are asked for by name, longer ones by what the table holds.
+_NAMED_DAYS = 10
 
 
 class LakeTableMissing(LookupError):
@@ -74,16 +75,42 @@ class Partition:
     table: str
     partition: str
     entry: Entry
-    path: Path
+
+    @property
+    def name(self) -> str:
+        """The file's name in the lake."""
+        return f"{self.table}/{self.partition}/{self.entry.file}"
 
 
-@dataclass
 class Lake:
-    """A lake under one root folder. Safe for one writer a partition and any number of readers."""
+    """A lake under one root folder, or in another store. Safe for one writer a partition and any number of readers."""
 
-    root: Path
-    # Entries are re-read when `_current` changes; the cache saves opening thousands of small JSON files.
-    _entries: dict[tuple[str, str], tuple[int, Entry]] = field(default_factory=dict, repr=False)
+    def __init__(self, root: Path | LakeStore) -> None:
+        self.store: LakeStore = LocalStore(root) if isinstance(root, Path) else root
+
+    @property
+    def root(self) -> Path:
+        """The folder of a lake on this machine; asking it of another is an error of the caller."""
+        if not isinstance(self.store, LocalStore):
+            raise TypeError(f"the lake at {self.store.place} is no folder of this machine")
+        return self.store.root
+
+    # -- small files beside the tables ----------------------------------------------------------------------------
+
+    def read_bytes(self, name: str) -> bytes | None:
+        """Content of a small file of the lake, such as a watermark; None where there is none. `name` may hold slashes.
+
+        Its last part begins with an underscore, so that none is taken for a table or a partition.
+        """
+        return self.store.read(name)
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Create or replace such a file atomically: a reader sees the old content or the new. The last writer wins."""
+        self.store.write(name, content)
+
+    def remove_bytes(self, name: str) -> None:
+        """Delete such a file, there or not."""
+        self.store.remove(name)
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -96,15 +123,17 @@ class Lake:
         """
         conformed = conform(table, frame)
         parts = self._split(conformed, labels)
-        return [self._write(table, day.isoformat(), parts.get(day, conformed.clear()), provenance) for day in labels]
+        empty_day = conformed.clear()
+        return self.store.each(
+            lambda day: self._write(table, day.isoformat(), parts.get(day, empty_day), provenance), labels
+        )
 
     def write_month(self, table: str, frame: pl.DataFrame, month: str, *, provenance: Provenance) -> Written:
         """Replace a closed month (`YYYY-MM`) as one file and drop the month's day entries, whose files stay."""
         written = self._write(table, month, conform(table, frame), provenance)
-        for day in self._partitions_of(table):
+        for day in self.store.currents(table):
             if len(day) == _DAY_LENGTH and day.startswith(month):
-                (self.root / table / day / "_current").unlink(missing_ok=True)
-                self._entries.pop((table, day), None)
+                self.store.remove(f"{table}/{day}/{CURRENT}")
         return written
 
     def write_snapshot(self, table: str, frame: pl.DataFrame, *, provenance: Provenance) -> Written:
@@ -129,12 +158,10 @@ class Lake:
         sha256 = hashlib.sha256(content).hexdigest()
         if current is not None and current.sha256 == sha256:
             return Written(table, partition, current, changed=False)
-        folder = self.root / table / partition
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = f"{table}/{partition}"
         entry = Entry(file=f"{sha256}.parquet", sha256=sha256, rows=frame.height)
-        target = folder / entry.file
-        if not target.exists():
-            replace_file(target, content)
+        if not self.store.has(f"{folder}/{entry.file}"):
+            self.store.write(f"{folder}/{entry.file}", content)
         sidecar = Sidecar(
             sha256=sha256,
             rows=frame.height,
@@ -142,60 +169,64 @@ class Lake:
             run_id=provenance.run_id,
             request=provenance.request,
         )
-        replace_file(folder / f"{sha256}.json", msgspec.json.encode(sidecar))
-        replace_file(folder / "_current", msgspec.json.encode(entry))
-        self._entries.pop((table, partition), None)
+        self.store.write(f"{folder}/{sha256}.json", msgspec.json.encode(sidecar))
+        # Last, so that whatever `_current` names is there.
+        self.store.write(f"{folder}/{CURRENT}", msgspec.json.encode(entry))
         return Written(table, partition, entry, changed=True)
 
     def _unchanged_in_month(self, table: str, partition: str, frame: pl.DataFrame) -> Entry | None:
         """The month's entry when a day's rows stand in it unchanged: no day file is needed to say so."""
         if len(partition) != _DAY_LENGTH:
             return None
-        entry = self.current(table, partition[:_MONTH_LENGTH])
+        month = partition[:_MONTH_LENGTH]
+        entry = self.current(table, month)
         if entry is None:
             return None
-        path = self.root / table / partition[:_MONTH_LENGTH] / entry.file
-        rows = pl.read_parquet(path).filter(pl.col("production_date") == date.fromisoformat(partition))
+        of_day = pl.col("production_date") == date.fromisoformat(partition)
+        rows = self.store.scan([f"{table}/{month}/{entry.file}"]).filter(of_day).collect()
         return entry if rows.equals(frame) else None
 
     # -- reading -------------------------------------------------------------------------------------------------
 
     def current(self, table: str, partition: str) -> Entry | None:
         """What is current in a partition, None when it was never written."""
-        pointer = self.root / table / partition / "_current"
-        try:
-            stamp = pointer.stat().st_mtime_ns
-        except FileNotFoundError:
-            return None
-        cached = self._entries.get((table, partition))
-        if cached is not None and cached[0] == stamp:
-            return cached[1]
-        entry = msgspec.json.decode(pointer.read_bytes(), type=Entry)
-        self._entries[table, partition] = (stamp, entry)
-        return entry
+        content = self.store.current(table, partition)
+        return None if content is None else _entry_decoder.decode(content)
 
     def sidecar(self, table: str, partition: str) -> Sidecar | None:
         """Provenance of what is current in a partition."""
         entry = self.current(table, partition)
         if entry is None:
             return None
-        path = self.root / table / partition / f"{entry.sha256}.json"
-        return msgspec.json.decode(path.read_bytes(), type=Sidecar)
+        content = self.store.read(f"{table}/{partition}/{entry.sha256}.json")
+        return None if content is None else msgspec.json.decode(content, type=Sidecar)
 
     def partitions(self, table: str, first: date | None = None, last: date | None = None) -> list[Partition]:
         """Current files of a table that can hold production days in [first, last]; snapshots when no range is given."""
+        has_range = first is not None and last is not None
+        names = _names(first, last) if first is not None and last is not None else None
         found = []
-        for name in self._partitions_of(table):
-            if first is not None and last is not None:
+        for name, content in self.store.currents(table, names).items():
+            if has_range and names is None:
                 if name == SNAPSHOT:
                     continue
-                low, high = first.isoformat()[: len(name)], last.isoformat()[: len(name)]
+                low, high = f"{first}"[: len(name)], f"{last}"[: len(name)]
                 if not low <= name <= high:
                     continue
-            entry = self.current(table, name)
-            if entry is not None:
-                found.append(Partition(table, name, entry, self.root / table / name / entry.file))
+            found.append(Partition(table, name, _entry_decoder.decode(content)))
         return found
+
+    def has_file(self, table: str, partition: str, sha256: str) -> bool:
+        """Whether a file that is current, or once was, is still kept."""
+        return self.store.has(f"{table}/{partition}/{sha256}.parquet")
+
+    def scan_file(self, table: str, partition: str, sha256: str) -> pl.LazyFrame:
+        """Rows of a file that is current, or once was."""
+        return self.store.scan([f"{table}/{partition}/{sha256}.parquet"])
+
+    def scan_parts(self, parts: Sequence[Partition]) -> pl.LazyFrame:
+        """Rows of current files of one table; there must be one at least."""
+        return self.store.scan([part.name for part in parts])
 
     def labels(self, table: str) -> list[date]:
         """Production days that the table has a partition for; a month stands for each of its days, with rows or without."""
@@ -210,43 +241,49 @@ class Lake:
 
     def scan(self, table: str, first: date, last: date) -> pl.LazyFrame:
         """Rows of the production days in [first, last], day files before months. Raises LakeTableMissing."""
-        if not (self.root / table).is_dir():
-            raise LakeTableMissing(f"{table} was never written under {self.root}: run the stage that writes it")
         parts = self.partitions(table, first, last)
+        if not parts and not self.store.has_folder(table):
+            raise LakeTableMissing(f"{table} was never written under {self.store.place}: run the stage that writes it")
         days = [p for p in parts if len(p.partition) == _DAY_LENGTH]
         months = [p for p in parts if len(p.partition) == _MONTH_LENGTH]
         frames = []
         if days:
-            frames.append(pl.scan_parquet([p.path for p in days], glob=False))
+            frames.append(self.scan_parts(days))
         overridden = [date.fromisoformat(p.partition) for p in days]
         for part in months:
             # Rows are stored day first, so the range is cut by row-group statistics.
             in_range = pl.col("production_date").is_between(first, last)
             own = ~pl.col("production_date").is_in(overridden) if overridden else pl.lit(value=True)
-            frames.append(pl.scan_parquet(part.path, glob=False).filter(in_range & own))
+            frames.append(self.scan_parts([part]).filter(in_range & own))
         if not frames:
             return empty(table).lazy()
         return pl.concat(frames) if len(frames) > 1 else frames[0]
 
     def read(self, table: str, first: date, last: date) -> pl.DataFrame:
         """Collected rows of [first, last] in key order; empty with the right columns when the table was never written."""
-        if not (self.root / table).is_dir():
+        try:
+            return self.scan(table, first, last).collect().sort(TABLES[table].key)
+        except LakeTableMissing:
             return empty(table)
-        return self.scan(table, first, last).collect().sort(TABLES[table].key)
 
     def read_snapshot(self, table: str) -> pl.DataFrame:
         """The snapshot of an unpartitioned table; empty with the right columns when it was never written."""
         entry = self.current(table, SNAPSHOT)
         if entry is None:
             return empty(table)
-        return pl.read_parquet(self.root / table / SNAPSHOT / entry.file)
+        return self.scan_file(table, SNAPSHOT, entry.sha256).collect()
 
-    def _partitions_of(self, table: str) -> list[str]:
-        folder = self.root / table
-        if not folder.is_dir():
-            return []
-        with os.scandir(folder) as entries:
-            return sorted(e.name for e in entries if e.is_dir())
+
+_entry_decoder = msgspec.json.Decoder(Entry)
+
+
+def _names(first: date, last: date) -> list[str] | None:
+    """Partitions that can hold the days of a short range, in order; None for a long one."""
+    count = (last - first).days + 1
+    if count > _NAMED_DAYS:
+        return None
+    days = [(first + timedelta(days=n)).isoformat() for n in range(count)]
+    return sorted({*days, *(day[:_MONTH_LENGTH] for day in days)})
 
 
 def empty(table: str) -> pl.DataFrame:
@@ -277,18 +314,6 @@ def frame_bytes(frame: pl.DataFrame) -> bytes:
     buffer = io.BytesIO()
     frame.write_parquet(buffer, compression="zstd", compression_level=3, row_group_size=ROW_GROUP_ROWS)
     return buffer.getvalue()
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, and a crash leaves one of them."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    try:
-        with os.fdopen(descriptor, "wb") as handle:
-            handle.write(content)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def as_metadata(written: Sequence[Written]) -> dict[str, Any]:

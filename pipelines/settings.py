@@ -20,11 +20,14 @@ from pipelines.sources.config import (
     Secret,
     SharePointConfig,
 )
+from warehouse.object_store import Location, is_object_url, location
 
 DEFAULT_HISTORY_DAYS = 200
 DEFAULT_PI_DAYS = 14
 # Energy Components is corrected for weeks after the day; every daily run re-reads this many labels.
 TRAILING_DAYS = 45
+# Each morning, after the day has closed everywhere.
+TRAILING_CRON = "40 7 * * *"
 
 
 class SettingsError(ValueError):
@@ -83,7 +86,8 @@ class Settings:
     """What the environment says. `as_of` is a replay's clock; None means the machine's."""
 
     operator: str
-    lake: Path
+    # A folder, or a place on object storage, where the releases then stand too.
+    lake: Path | Location
     warehouse_dir: Path
     as_of: datetime | None
     history_days: int
@@ -102,6 +106,13 @@ class Settings:
         """Names of the sources in use, in pipeline order."""
         named = (("energy_components", self.energy_components), ("pi", self.pi), ("sharepoint", self.sharepoint))
         return tuple(name for name, config in named if config is not None)
+
+    def cron_lines(self, source: str) -> tuple[str, ...]:
+        """When a source is read by schedule, in the operator's zone; nothing where the schedules are not said to run."""
+        if not self.schedules_running:
+            return ()
+        terminal = (self.refresh_cron_terminal,) if source == "pi" else ()
+        return (self.refresh_cron_asset, *terminal, TRAILING_CRON)
 
 
 class _Reader:
@@ -143,6 +154,16 @@ class _Reader:
             self.faults.append(f"{name}={text} needs its offset, for example 2013-01-01T00:00:00+01:00")
         return value.astimezone(UTC)
 
+    def place(self, name: str, default: str) -> Path | Location:
+        """A folder, or a place on object storage with the credentials that stand under the usual names."""
+        text = self.text(name, default)
+        if is_object_url(text):
+            try:
+                return location(text, self._environment)
+            except ValueError as fault:
+                self.faults.append(f"{name}={text!r}: {fault}")
+        return Path(text.removeprefix("file://"))
+
     def cron(self, name: str, default: str) -> str:
         text = self.text(name, default)
         if len(text.split()) != 5:
@@ -177,12 +198,9 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     executor = read.text("DAGSTER_EXECUTOR", "in_process")
     if executor not in ("in_process", "multiprocess"):
         read.faults.append(f"DAGSTER_EXECUTOR={executor!r} is not in_process or multiprocess")
-    lake_url = read.text("LAKE_URL", "var/lake")
-    if "://" in lake_url and not lake_url.startswith("file://"):
-        read.faults.append(f"LAKE_URL={lake_url!r}: this version keeps the lake on a local path")
     settings = Settings(
         operator=operator,
-        lake=Path(lake_url.removeprefix("file://")),
+        lake=read.place("LAKE_URL", "var/lake"),
         warehouse_dir=Path(read.text("WAREHOUSE_DIR", "var/warehouse")),
         as_of=read.instant("AS_OF"),
         history_days=int(read.number("HISTORY_DAYS", DEFAULT_HISTORY_DAYS, low=1, high=20_000)),

@@ -11,7 +11,11 @@ from warehouse.build import ReleaseRequest, build_release
 from warehouse.build_database import Progress
 from warehouse.errors import PointerMoved
 from warehouse.manifest import GateResult, Waiver
+from warehouse.mirror import Mirror, refuse_local_change
 from warehouse.release import publish
+from warehouse.remote import ReleaseTaken
+from warehouse.remote_documents import pending_waivers, spend_waivers
+from warehouse.remote_release import discard_remote, publish_remote
 from warehouse.retention import discard_unpublished
 from warehouse.waivers import pending, spend
 
@@ -44,14 +48,20 @@ def build_and_publish(
     progress: Progress | None = None,
     waivers: Sequence[Waiver] = (),
     built_at: datetime | None = None,
+    mirror: Mirror | None = None,
 ) -> PublishResult:
     """Build a release and put it in force; a new one spends the waivers that were given for it.
 
-    Raises as build_release; PointerMoved after losing too many races.
+    With `mirror`, of the same folder, the release is built here, sent to the mirror's storage and put in force there.
+    Raises as build_release; PointerMoved after losing too many races; StorageFault, and for a folder that is a copy.
     """
-    lost: PointerMoved | None = None
-    given = pending(warehouse_dir)
+    if mirror is None:
+        refuse_local_change(warehouse_dir)
+    lost: PointerMoved | ReleaseTaken | None = None
+    given = pending(warehouse_dir) if mirror is None else pending_waivers(mirror.remote)
     for _ in range(ATTEMPTS):
+        if mirror is not None:
+            mirror.before_build()
         built = build_release(
             warehouse_dir, tables, info=info, progress=progress, waivers=[*waivers, *given], built_at=built_at
         )
@@ -62,14 +72,23 @@ def build_and_publish(
         release_id = built.release_id or built.unchanged_release_id
         assert release_id is not None
         try:
-            pointer, is_active = publish(warehouse_dir, release_id, expected_sequence=built.base_sequence)
-        except PointerMoved as moved:
+            if mirror is None:
+                pointer, is_active = publish(warehouse_dir, release_id, expected_sequence=built.base_sequence)
+            else:
+                pointer, is_active = publish_remote(mirror, release_id, expected_sequence=built.base_sequence)
+        except (PointerMoved, ReleaseTaken) as moved:
             lost = moved
-            if built.unchanged_release_id is None:
+            is_taken = isinstance(moved, ReleaseTaken)
+            if built.unchanged_release_id is None or is_taken:
+                if mirror is not None and not is_taken:
+                    discard_remote(mirror, release_id)
                 discard_unpublished(warehouse_dir, release_id)
             continue
         if built.unchanged_release_id is None:
-            spend(warehouse_dir, given)
+            if mirror is None:
+                spend(warehouse_dir, given)
+            else:
+                spend_waivers(mirror.remote, given)
         return PublishResult(
             release_id=release_id,
             path=built.path,

@@ -44,7 +44,7 @@ def listing(warehouse_dir: Path) -> Iterator[str]:
         yield f"{mark} {release.release_id}  {facts}{f'  [{release.label}]' if release.label else ''}"
     pointer = read_pointer(warehouse_dir)
     if pointer is not None:
-        yield _in_force(pointer)
+        yield in_force(pointer)
     for refused in _refused(warehouse_dir):
         yield f"refused {refused.release_id}  {', '.join(r.gate for r in refused.reasons)}"
     for waiver in pending(warehouse_dir):
@@ -69,18 +69,23 @@ def show(warehouse_dir: Path, release_id: str) -> Iterator[str]:
 
 def activated(warehouse_dir: Path, release_id: str, *, by: str, reason: str) -> Iterator[str]:
     """Put a kept release in force and hold it."""
-    yield _in_force(releases.activate(warehouse_dir, release_id, by=by, reason=reason))
+    yield in_force(releases.activate(warehouse_dir, release_id, by=by, reason=reason))
 
 
 def resumed(warehouse_dir: Path) -> Iterator[str]:
     """End the hold."""
-    yield _in_force(releases.resume(warehouse_dir))
+    yield in_force(releases.resume(warehouse_dir))
 
 
 def labelled(warehouse_dir: Path, release_id: str, text: str) -> Iterator[str]:
     """Label a release, or take its label away."""
     releases.set_label(warehouse_dir, release_id, text.strip() or None)
-    yield f"{release_id} is {f'labelled {text.strip()!r} and kept' if text.strip() else 'no longer labelled'}"
+    yield label_given(release_id, text)
+
+
+def label_given(release_id: str, text: str) -> str:
+    """What came of a label, as a line."""
+    return f"{release_id} is {f'labelled {text.strip()!r} and kept' if text.strip() else 'no longer labelled'}"
 
 
 def pruned(warehouse_dir: Path, policy: Retention) -> Iterator[str]:
@@ -128,7 +133,8 @@ def _refused(warehouse_dir: Path) -> list[Refused]:
     return found
 
 
-def _in_force(pointer: Pointer) -> str:
+def in_force(pointer: Pointer) -> str:
+    """The release in force, since when, and who holds it, as a line."""
     hold = f", held by {pointer.held_by}: {pointer.held_reason}" if pointer.is_held else ""
     return f"in force: {pointer.release_id} since {_instant(pointer.changed_at_utc)}{hold}"
 

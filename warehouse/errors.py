@@ -71,5 +71,17 @@ class QueryFaulty(WarehouseError):
     """A query file is not one statement with a header, or its parameters do not fit."""
 
 
+class QueryTimeout(WarehouseError):
+    """A query took longer than its limit and was ended."""
+
+
 class StatusCorrupt(WarehouseError):
     """status.json is no valid status file."""
+
+
+class StorageFault(WarehouseError):
+    """Object storage could not be asked, or said no; the message names the blob and the reason, never a credential."""
+
+
+class StorageConflict(WarehouseError):
+    """A conditional write of a blob lost: somebody else wrote it first."""

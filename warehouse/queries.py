@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.errors import QueryFaulty, QueryNotFound
+from warehouse.errors import QueryFaulty, QueryNotFound, QueryTimeout
 
 QUERIES = Path(__file__).parent / "sql" / "queries"
 EMPTY: Mapping[str, Any] = {}
@@ -70,7 +70,8 @@ def run(
 ) -> list[dict[str, Any]]:
     """Rows of the named query as dictionaries, null as None, instants with zone UTC.
 
-    `cursor` must belong to this thread alone. Raises QueryNotFound, QueryFaulty (missing and unknown parameters together).
+    `cursor` must belong to this thread alone. Raises QueryNotFound, QueryFaulty (missing and unknown parameters together),
+    QueryTimeout.
     """
     query = book.get(name)
     if params.keys() != query.parameters:
@@ -79,6 +80,9 @@ def run(
             f"{what} {', '.join(names)}" for what, names in (("needs", missing), ("does not know", unknown)) if names
         ]
         raise QueryFaulty(f"query {name} {' and '.join(says)}; its parameters are {sorted(query.parameters) or 'none'}")
-    result = cursor.execute(query.statement, dict(params))
+    try:
+        rows = cursor.execute(query.statement, dict(params)).fetchall()
+    except duckdb.InterruptException as fault:
+        raise QueryTimeout(f"query {name} was ended: {fault}") from fault
     columns = [column[0] for column in cursor.description or ()]
-    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
+    return [dict(zip(columns, row, strict=True)) for row in rows]

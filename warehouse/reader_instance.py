@@ -9,6 +9,9 @@ import duckdb
 
 from warehouse.errors import WarehouseError
 
+# The instance's own database; schemas of scoped views stand in it.
+HOME = "memory"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
@@ -54,11 +57,16 @@ class Instance:
             self._connection.execute(f"DETACH {alias}")
 
     def cursor(self, alias: str) -> duckdb.DuckDBPyConnection:
-        """A cursor for one thread, with the attached file as its default database."""
+        """A cursor for one thread, with the attached file, or a schema of HOME, as the only place where names are found."""
         with self._guard:
             cursor = self._connection.cursor()
         cursor.execute(f"USE {alias}")
         return cursor
+
+    def drop_schema(self, schema: str) -> None:
+        """Drop a schema of HOME with all that stands in it."""
+        with self._guard:
+            self._connection.execute(f"DROP SCHEMA IF EXISTS {HOME}.{schema} CASCADE")
 
     def close(self) -> None:
         """Close the instance."""

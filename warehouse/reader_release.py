@@ -1,8 +1,8 @@
-"""One open release: its manifest, and its named queries on a cursor per thread."""
+"""One open release: its manifest, and its named queries on a cursor per thread, for a caller's assets or for all of them."""
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock, local
 from typing import Any
@@ -13,6 +13,7 @@ from warehouse.errors import ReleaseCorrupt, WarehouseError
 from warehouse.manifest import Manifest
 from warehouse.queries import EMPTY, QueryBook, run
 from warehouse.reader_instance import Instance
+from warehouse.reader_scope import ScopeShelf
 from warehouse.release_files import hold_shared
 
 
@@ -41,10 +42,29 @@ class OpenRelease:
         except BaseException:
             self._let_go()
             raise
+        self._scopes = ScopeShelf(instance, self._alias)
 
-    def query(self, name: str, params: Mapping[str, Any] = EMPTY) -> list[dict[str, Any]]:
-        """Rows of sql/queries/<name>.sql. Raises QueryNotFound, QueryFaulty; WarehouseError once the release is closed."""
-        return run(self._cursor(), name, params, book=self._book)
+    def query(
+        self, name: str, params: Mapping[str, Any] = EMPTY, assets: frozenset[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Rows of sql/queries/<name>.sql, over all of the release, or over what a caller limited to `assets` may see.
+
+        Raises QueryNotFound, QueryFaulty; WarehouseError once the release is closed.
+        """
+        with self.cursor(assets) as cursor:
+            return run(cursor, name, params, book=self._book)
+
+    @contextmanager
+    def cursor(self, assets: frozenset[str] | None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """This thread's cursor, on which the contract's views are those of the release, or of `assets` only.
+
+        It is this thread's until the block ends. Raises WarehouseError once the release is closed.
+        """
+        if assets is None:
+            yield self._cursor()
+        else:
+            with self._scopes.cursor(assets) as cursor:
+                yield cursor
 
     def warm(self) -> None:
         """Touch what the first request will: a release that cannot answer this is not served. Raises ReleaseCorrupt."""
@@ -70,6 +90,7 @@ class OpenRelease:
                 with suppress(duckdb.Error):
                     cursor.close()
             self._cursors.clear()
+        self._scopes.close()
         # A query still running at process shutdown holds the file; the instance goes down right after.
         with suppress(duckdb.Error):
             self._instance.detach(self._alias)

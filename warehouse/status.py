@@ -20,7 +20,12 @@ Circuit = Literal["closed", "open", "halfOpen"]
 
 
 class SourceStatus(Struct, frozen=True, kw_only=True):
-    """One source. Instants are UTC; `last_error` is one line without secrets, null after a success."""
+    """One source. Instants are UTC; `last_error` is one line without secrets, null after a success.
+
+    `percent_good` is the share of good samples (0 to 100) in the last read of PI, null for other sources. `circuit` is that
+    of the process that asked last, null before the first attempt; `circuit_next_try_at_utc` is set while it is open.
+    `next_run_at_utc` is the next scheduled run, null where no schedule is known to run.
+    """
 
     source: str
     sla_seconds: int
@@ -29,8 +34,10 @@ class SourceStatus(Struct, frozen=True, kw_only=True):
     last_success: datetime | None = None
     last_error: str | None = None
     percent_good: float | None = None
-    circuit: Circuit = "closed"
-    next_run: datetime | None = None
+    circuit: Circuit | None = None
+    circuit_since_utc: datetime | None = None
+    circuit_next_try_at_utc: datetime | None = None
+    next_run_at_utc: datetime | None = None
 
 
 class Status(Struct, frozen=True, kw_only=True):

@@ -111,5 +111,10 @@ class DataReleaseManifest(Contract, frozen=True, kw_only=True):
 class Decision(Contract, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who moves the pointer by hand, and why; both are kept."""
 
-    by: Annotated[str, Meta(description="Who decides this.", min_length=1, max_length=200)]
+    by: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=200)] | None,
+        Meta(
+            description="Who decides this; needed where callers are not authenticated, and else not read: the token says it."
+        ),
+    ] = None
     reason: Annotated[str, Meta(description="Why.", min_length=1, max_length=1000)]

@@ -29,7 +29,7 @@ def assemble(view: View) -> list[Asset]:
     under: dict[str, list[Facility]] = {}
     beside: dict[str, list[Facility]] = {}
     for row in facilities:
-        facility = _facility(view, row, nodes.get(("facility", row["facility_id"])), stocks.get(row["facility_id"]))
+        facility = facility_of(view, row, nodes.get(("facility", row["facility_id"])), stocks.get(row["facility_id"]))
         # A facility without hub stands in the asset's terminals whatever its type, so that none is ever left out.
         if row["hub_id"] in known_hubs:
             under.setdefault(row["hub_id"], []).append(facility)
@@ -58,7 +58,8 @@ def assemble(view: View) -> list[Asset]:
     ]
 
 
-def _facility(view: View, facility: Row, rows: Mapping[str, Row] | None, stock: Row | None) -> Facility:
+def facility_of(view: View, facility: Row, rows: Mapping[str, Row] | None, stock: Row | None) -> Facility:
+    """A facility from its row of facility_list, its rows by network, and a terminal's stock."""
     is_terminal = facility["facility_type"] == "terminal"
     counts = {network: network in facility["cut_networks"] for network in NETWORKS}
     counts.update({network: row["counts_in_roll_up"] for network, row in (rows or {}).items()})

@@ -3,16 +3,17 @@
 Answers of the moment, no function of a release: never cached. The pointer is moved only by those whom `_allow` lets.
 """
 
-import ipaddress
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 from litestar import get, post
 from litestar.params import FromPath
 
 from api import parameters
+from api.auth.local import is_local
+from api.callers import MANAGE_RELEASES, caller_of
 from api.contracts.data_releases import (
     Check,
     DataRelease,
@@ -28,17 +29,16 @@ from api.contracts.data_releases import (
 from api.dependencies import ApiRequest, Desk, desk_of
 from api.operations import Operation, documented
 from api.problems import Problem
+from api.scoping import shown_listing, shown_manifest
 from api.telemetry import logger
 from warehouse.errors import BuildInputError, NoRelease, PointerCorrupt, ReleaseCorrupt, ReleaseNotFound
 from warehouse.manifest import Manifest
 from warehouse.pointer import Pointer, read_pointer
-from warehouse.release import activate, list_releases, read_label, resume, show_release
+from warehouse.release import list_releases, read_label, show_release
 
 PATH = "/api/v1/data-releases"
 TAG = "releases"
 Body = TypeVar("Body")
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 RELEASE_PATH = (("releaseId", "A kept release, as dataVersion of bodies."),)
 
 
@@ -47,7 +47,7 @@ def _listing(desk: Desk) -> DataReleaseList:
     pointer = read_pointer(folder)
     return DataReleaseList(
         data_version=desk.reader.release_id,
-        fault=desk.reader.fault,
+        fault=desk.fault,
         in_force=_in_force(pointer) if pointer else None,
         releases=[
             DataRelease(
@@ -140,22 +140,12 @@ async def _answer(request: ApiRequest, work: Callable[[Desk], Body]) -> Body:
 
 
 def _allow(request: ApiRequest) -> None:
-    """Refuses who may not move the pointer. Without authentication that is everyone but a caller on this machine itself.
-
-    A proxy on this machine makes every caller look local, and a page in a browser can be made to call: both are told by
-    their headers and refused.
-    """
-    client = request.scope.get("client")
-    host = urlsplit(f"//{request.headers.get('host', '')}").hostname
-    origin = request.headers.get("origin")
-    is_local = (
-        client is not None
-        and _is_loopback(client[0])
-        and host in LOOPBACK_NAMES
-        and (origin is None or urlsplit(origin).hostname in LOOPBACK_NAMES)
-        and not any(name in request.headers for name in PROXY_HEADERS)
-    )
-    if not is_local:
+    """Refuses who may not move the pointer: an authenticated caller without the right, else everyone but a caller on this
+    machine itself."""
+    caller = caller_of(request.scope)
+    if caller.is_authenticated:
+        request.app.state.gate.demand(caller, MANAGE_RELEASES)
+    elif not is_local(request.scope):
         raise Problem(
             "forbidden",
             "Callers are not authenticated here (AUTH_MODE=none), so a release is activated or resumed only from the API's "
@@ -163,17 +153,20 @@ def _allow(request: ApiRequest) -> None:
         )
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
+@dataclass(frozen=True)
+class _Signed:
+    """A decision with its author: `by` is kept with the pointer, `logged_by` stands in the log."""
+
+    by: str
+    reason: str
+    logged_by: str
 
 
-async def _decision(request: ApiRequest) -> Decision:
-    """Who decides and why, from the body. Raises Problem badRequest."""
+async def _decision(request: ApiRequest) -> _Signed:
+    """Who decides and why. An authenticated caller signs with the name in its token, whatever the body says.
+
+    Raises Problem badRequest.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Problem("badRequest", f"Send the decision as application/json; Content-Type was {kind[:100]!r}.")
@@ -181,29 +174,31 @@ async def _decision(request: ApiRequest) -> Decision:
         decision = msgspec.json.decode(await request.body(), type=Decision)
     except msgspec.DecodeError as fault:
         raise Problem("badRequest", f'Send {{"by": name, "reason": text}}: {fault}.'[:500]) from fault
-    if not (decision.by.strip() and decision.reason.strip()):
+    caller = caller_of(request.scope)
+    by = (caller.name or caller.subject) if caller.is_authenticated else (decision.by or "")
+    if not (by.strip() and decision.reason.strip()):
         raise Problem("badRequest", "by and reason must not be blank.")
-    return decision
+    return _Signed(by, decision.reason, caller.subject if caller.is_authenticated else by)
 
 
-def _activate(desk: Desk, release_id: str, decision: Decision) -> InForce:
+def _activate(desk: Desk, release_id: str, decision: _Signed) -> InForce:
     _admitted(desk, release_id)
     try:
-        pointer = activate(desk.settings.warehouse_dir, release_id, by=decision.by, reason=decision.reason)
+        pointer = desk.shared.activate(release_id, by=decision.by, reason=decision.reason)
     except BuildInputError as fault:
         raise Problem("badRequest", str(fault)[:500]) from fault
     _note("release activated", pointer, decision)
     return _in_force(pointer)
 
 
-def _resume(desk: Desk, decision: Decision) -> InForce:
-    pointer = resume(desk.settings.warehouse_dir)
+def _resume(desk: Desk, decision: _Signed) -> InForce:
+    pointer = desk.shared.resume()
     _note("hold ended", pointer, decision)
     return _in_force(pointer)
 
 
-def _note(what: str, pointer: Pointer, decision: Decision) -> None:
-    fields = {"releaseId": pointer.release_id, "by": decision.by, "reason": decision.reason}
+def _note(what: str, pointer: Pointer, decision: _Signed) -> None:
+    fields = {"releaseId": pointer.release_id, "by": decision.logged_by, "reason": decision.reason}
     logger.warning(what, extra={"fields": fields})
 
 
@@ -223,7 +218,8 @@ def _note(what: str, pointer: Pointer, decision: Decision) -> None:
 )
 async def list_data_releases(request: ApiRequest) -> DataReleaseList:
     """Answers with the kept releases."""
-    return await _answer(request, _listing)
+    scope = caller_of(request.scope).scope
+    return await _answer(request, lambda desk: shown_listing(_listing(desk), scope))
 
 
 @get(
@@ -244,7 +240,8 @@ async def list_data_releases(request: ApiRequest) -> DataReleaseList:
 )
 async def get_data_release(request: ApiRequest, release_id: FromPath[str]) -> DataReleaseManifest:
     """Answers with the manifest."""
-    return await _answer(request, lambda desk: _manifest(desk, release_id))
+    scope = caller_of(request.scope).scope
+    return await _answer(request, lambda desk: shown_manifest(_manifest(desk, release_id), scope))
 
 
 @post(

@@ -29,6 +29,7 @@ from api.explain_trend import OF_A_RATE, HubTrend
 from api.operations import Operation, documented
 from api.parameters import COMMON, Parameter
 from api.routes import assets, gap_drivers, hub_performance, production_flow, summary, terminal_operations
+from api.scoping import OUTSIDE
 from api.units import TABLE, Quantity, rounded
 from api.view import View
 
@@ -202,6 +203,7 @@ def assemble(view: View, address: Address) -> Explanation:
     again = recompute(draft)
     if quantity is not None:
         again = view.units.convert(again, quantity)
+    is_reproduced = is_same(leaf.value, again, draft.terms, divisor)
     query = f"?{address.query.decode()}" if address.query else ""
     pointer = "/".join(escape(token) for token in leaf.tokens)
     rows = Rows()
@@ -220,16 +222,16 @@ def assemble(view: View, address: Address) -> Explanation:
         base_per_unit=divisor,
         inputs=inputs,
         recomputed=rounded(again),
-        is_reproduced=is_same(leaf.value, again, draft.terms, divisor),
+        is_reproduced=is_reproduced,
         source_rows=[_row(row) for row in rows.listed],
-        notes=list(draft.notes),
+        notes=[*draft.notes, *([OUTSIDE] if view.scope.assets is not None and not is_reproduced else [])],
     )
 
 
 def _kept(view: View, address: Address) -> tuple[Any, dict[Any, Any]]:
     """The body in its built-in form, and what was read to explain it: kept for the next question about it."""
     kept: OrderedDict[Any, Any] = view.release.extras.setdefault(BODIES, OrderedDict())
-    key = (address.path, address.query, view.units.units)
+    key = (view.scope.key, address.path, address.query, view.units.units)
     found: tuple[Any, dict[Any, Any]] | None = kept.get(key)
     if found is None:
         found = kept[key] = (msgspec.to_builtins(address.endpoint.body(view, address.identifier)), {})

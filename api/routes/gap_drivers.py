@@ -33,6 +33,7 @@ from api.parameters import (
     PRODUCTION_NETWORK,
     window,
 )
+from api.scoping import RESTRICTED, RESTRICTED_TITLE
 from api.units import PRODUCTION_NETWORKS, rounded
 from api.view import View
 
@@ -165,7 +166,7 @@ class _Network:
         return Driver(
             rank=rank,
             id=event.event_id,
-            title=read.get("title"),
+            title=RESTRICTED_TITLE if event.event_id == RESTRICTED else read.get("title"),
             cause_node_id=newest["cause_node_id"],
             cause_hub_id=place.hub_id,
             cause_asset_id=place.asset_id,

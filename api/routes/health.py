@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from api.contracts.common import doc
 from api.dependencies import ApiRequest, desk_of
+from api.problems import Problem
 
 
 class Health(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -31,7 +32,9 @@ def healthz() -> Health:
 
 @get("/readyz")
 async def readyz(request: ApiRequest) -> Readiness:
-    """Runs a warm query on the release in force; 503 only where none was ever loaded."""
+    """Runs a warm query on the release in force; 503 where none was ever loaded, and once the server stops."""
+    if request.app.state.stopping.is_set:
+        raise Problem("stopping", "The server was told to stop; it still answers what it has begun.")
     desk = desk_of(request)
     release_id = await desk.run(desk.warm_query)
-    return Readiness(status="ready", data_version=release_id, fault=desk.reader.fault)
+    return Readiness(status="ready", data_version=release_id, fault=desk.fault)

@@ -58,7 +58,7 @@ def assemble(view: View, hub_id: str) -> HubPerformance:
         from_=labels[0],
         to=labels[-1],
         complete_days=complete_days(labels, days),
-        points=[_point(view, label, days.get(label, {})) for label in labels],
+        points=[trend_point(view, label, days.get(label, {})) for label in labels],
         statistics=NetworkStatistics(oil=oil, domestic_gas=domestic, export_gas=export, flared_gas=flared),
     )
 
@@ -80,7 +80,8 @@ def complete_days(labels: Sequence[date], days: RowsByDay) -> int:
     )
 
 
-def _point(view: View, label: date, rows: Mapping[str, Row]) -> TrendPoint:
+def trend_point(view: View, label: date, rows: Mapping[str, Row]) -> TrendPoint:
+    """One production day of a node from its rows by network."""
     oil, domestic, export, flared = (_trend(view, network, rows.get(network)) for network in NETWORKS)
     return TrendPoint(
         production_date=label,

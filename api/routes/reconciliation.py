@@ -18,10 +18,12 @@ from api.facts import ReleaseFacts
 from api.kpis import Row
 from api.operations import Operation, documented
 from api.parameters import COMMON, NETWORK
+from api.problems import Problem
 from api.units import rounded
 from api.view import View
 
 PATH = "/api/v1/reconciliation"
+VIEWS = ("meter_daily", "balance_daily", "closure_daily")
 NETWORKS_OF = {"oil": ("oil",), "gas": ("domesticGas", "exportGas", "flaredGas")}
 BALANCED_NETWORK = replace(
     NETWORK, description="Only the system that this network belongs to; the gas networks are balanced together."
@@ -30,7 +32,13 @@ PARAMETERS = tuple(BALANCED_NETWORK if parameter is NETWORK else parameter for p
 
 
 def assemble(view: View) -> Reconciliation:
-    """Every system of the day that has meters, or that of the network asked for."""
+    """Every system of the day that has meters, or that of the network asked for.
+
+    Raises Problem notFound for a release that was built before reconciliation was.
+    """
+    if not {row["table_name"] for row in view.query("table_list")}.issuperset(VIEWS):
+        release = view.facts.release_id
+        raise Problem("notFound", f"Release {release} was built before data reconciliation: it holds no balances.")
     scope = {
         "production_date": view.production_date,
         "systems": [system for system, networks in NETWORKS_OF.items() if view.network in (None, *networks)],

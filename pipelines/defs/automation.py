@@ -7,7 +7,7 @@ import dagster as dg
 
 from pipelines.defs.partitions import PRODUCTION_DAYS
 from pipelines.defs.resources import settings, workspace
-from pipelines.settings import TRAILING_DAYS
+from pipelines.settings import TRAILING_CRON, TRAILING_DAYS
 from pipelines.stages.registry import STAGES, TERMINAL_STAGES
 
 REFRESH_CURRENT_DAY = dg.define_asset_job(
@@ -75,7 +75,7 @@ def terminals(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
 
 @dg.schedule(
     job=REFRESH_TRAILING_DAYS,
-    cron_schedule="40 7 * * *",
+    cron_schedule=TRAILING_CRON,
     execution_timezone=workspace().site.zone,
     default_status=_status(),
 )

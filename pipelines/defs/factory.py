@@ -1,6 +1,7 @@
 """One asset from one stage: blanket policies stand here, so that a new asset cannot forget them."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
@@ -10,12 +11,19 @@ import dagster as dg
 from pipelines.defs.partitions import PRODUCTION_DAYS
 from pipelines.defs.resources import workspace
 from pipelines.sources.errors import SourceBroken, SourceError, SourceNotReady
+from pipelines.stages.attempt import renewed, run_stage, told
 from pipelines.stages.registry import STAGES
 from pipelines.stages.stage import Stage, StageResult
+from pipelines.stages.workspace import Workspace
 from warehouse.catalog.tables import TABLES
 
 RETRIES = dg.RetryPolicy(max_retries=2, delay=20, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+# A source that is not ready is asked again so often, and then by the next scheduled run.
+NOT_READY_RETRIES = 3
+# `read: full` on a run reads everything that it asks for, whatever the watermarks say has not changed.
+FULL_READ_TAG = "read"
 NOT_READY_SECONDS = 300.0
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def column_schema(table: str) -> dg.TableSchema:
@@ -81,16 +89,26 @@ def _run(stage: Stage, labels: Sequence[date], context: dg.AssetExecutionContext
     if not labels:
         context.log.info("the production day is still running: computed when it has closed")
         return dg.MaterializeResult(metadata={"dagster/row_count": 0, "skipped": "the production day is still running"})
-    run = dataclasses.replace(workspace(), run_id=context.run.run_id, report=context.log.info)
+    run = dataclasses.replace(
+        workspace(),
+        run_id=context.run.run_id,
+        report=context.log.info,
+        written=[],
+        is_full_read=context.run.tags.get(FULL_READ_TAG) == "full",
+    )
     try:
-        result: StageResult = stage.run(run, labels)
-    except SourceNotReady as error:
-        # The data is not there yet: asked again later, which is no fault of the run.
-        raise dg.RetryRequested(max_retries=3, seconds_to_wait=NOT_READY_SECONDS) from error
-    except SourceBroken as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
+        result: StageResult = run_stage(stage, run, labels)
     except SourceError as error:
-        raise dg.Failure(str(error)) from error
+        _record_renewed(stage, run, context)
+        if isinstance(error, SourceNotReady) and context.retry_number < NOT_READY_RETRIES:
+            # The data is not there yet: asked again later, which is no fault of the run.
+            wait = max(NOT_READY_SECONDS, error.retry_after_seconds or 0.0)
+            context.log.warning(f"{told(error)}; next: asked again in {wait:.0f} s")
+            raise dg.RetryRequested(max_retries=NOT_READY_RETRIES, seconds_to_wait=wait) from error
+        message = f"{told(error)}; next: {_next(stage, run, error, context.retry_number)}"
+        context.log.error(message)
+        is_final = isinstance(error, SourceBroken | SourceNotReady)
+        raise dg.Failure(message, allow_retries=not is_final) from error
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": result.row_count,
@@ -99,3 +117,23 @@ def _run(stage: Stage, labels: Sequence[date], context: dg.AssetExecutionContext
             **result.figures,
         }
     )
+
+
+def _next(stage: Stage, ws: Workspace, error: SourceError, retry_number: int) -> str:
+    """What happens after a failure, in the words of the log."""
+    if isinstance(error, SourceBroken):
+        return "this run does not ask again; every scheduled run does, and fails until it is corrected"
+    if isinstance(error, SourceNotReady) or stage.source is None or retry_number >= RETRIES.max_retries:
+        at = ws.next_run(stage.source) if stage.source else None
+        return f"this run gives up; the next scheduled run asks again{f' at {at:%Y-%m-%d %H:%M} UTC' if at else ''}"
+    return f"this run asks again soon (retry {retry_number + 1} of {RETRIES.max_retries})"
+
+
+def _record_renewed(stage: Stage, ws: Workspace, context: dg.AssetExecutionContext) -> None:
+    """Tell Dagster of the production days that were renewed before the failure: only the others are missing."""
+    asset = dg.AssetKey(stage.name)
+    for partition in renewed(stage, ws):
+        if stage.is_partitioned and _DAY.fullmatch(partition):
+            rows = sum(w.entry.rows for w in ws.written if w.partition == partition)
+            metadata = {"dagster/row_count": rows, "before a failure": True}
+            context.log_event(dg.AssetMaterialization(asset, partition=partition, metadata=metadata))

@@ -24,6 +24,7 @@ from pipelines.simulators.ec_oracle_sql import Database, translated
 from pipelines.simulators.replay_energy_components import EnergyComponentsReplay
 from pipelines.simulators.server import ServerStartError
 from pipelines.simulators.server_clock import Clock
+from pipelines.simulators.server_counts import Counts
 
 USER = "EC_READER"
 SERVICE = "ECPROD"
@@ -43,10 +44,13 @@ class EcBackend:
 
     capabilities = frozenset({Capability.TRANSACTIONS})
 
-    def __init__(self, database: Database, password: str, failures: deque[int] | None = None) -> None:
+    def __init__(
+        self, database: Database, password: str, failures: deque[int] | None = None, counts: Counts | None = None
+    ) -> None:
         self._database = database
         self._password = password
         self._failures: deque[int] = deque() if failures is None else failures
+        self._counts = counts or Counts()
         self._pinned: duckdb.DuckDBPyConnection | None = None
 
     def authenticate(self, username: str) -> str | None:
@@ -82,6 +86,7 @@ class EcBackend:
             cursor.execute(text, values)
             described = list(cursor.description or ())
             rows = cursor.fetchall()
+            self._counts.add("rows", len(rows))
         except duckdb.CatalogException:
             raise BackendError("table or view does not exist", ora_code=NO_SUCH_VIEW) from None
         except duckdb.BinderException as error:
@@ -110,7 +115,7 @@ class EcBackend:
 class OracleServer:
     """Listens on ``127.0.0.1``; user ``EC_READER``, any service name. Use as a context manager.
 
-    ``failures``: error numbers (such as 1555) with which the next queries fail, one each.
+    ``failures``: error numbers (such as 1555) with which the next queries fail, one each. ``counts``: rows served.
     """
 
     host = "127.0.0.1"
@@ -121,6 +126,7 @@ class OracleServer:
         self._database = Database(replay, clock=clock or Clock(), owner=USER)
         self._password = password
         self.failures: deque[int] = deque()
+        self.counts = Counts()
         self.port = port
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
@@ -135,7 +141,7 @@ class OracleServer:
             self._server = Server(
                 self.host,
                 self.port,
-                backend_factory=lambda: EcBackend(self._database, self._password, self.failures),
+                backend_factory=lambda: EcBackend(self._database, self._password, self.failures, self.counts),
                 field_version=FIELD_VERSION_19_1,
             )
         except OSError as error:

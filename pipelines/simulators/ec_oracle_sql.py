@@ -78,6 +78,8 @@ class Database:
         connection.execute(
             "CREATE VIEW ALL_OBJECTS AS SELECT OWNER, VIEW_NAME AS OBJECT_NAME, 'VIEW' AS OBJECT_TYPE FROM ALL_VIEWS"
         )
+        connection.execute("CREATE TABLE SESSION_PRIVS AS SELECT 'CREATE SESSION' AS PRIVILEGE")
+        connection.execute("CREATE MACRO SYS_EXTRACT_UTC(a) AS a")
         connection.execute("CREATE MACRO NVL(a, b) AS coalesce(a, b)")
         connection.execute("CREATE MACRO NVL2(a, b, c) AS CASE WHEN a IS NULL THEN c ELSE b END")
         connection.execute("CREATE MACRO TO_NUMBER(a) AS CAST(a AS DOUBLE)")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Literal
 from urllib.parse import quote, urlencode
 
@@ -31,6 +31,8 @@ LARGEST_LIMIT = 10_000
 
 class EnergyComponentsRest(System):
     """Serves ``GET {BASE}/views/{VIEW}?from_day=&to_day=&…`` as ``{"items": […], "total": n, "next": url|null}``.
+
+    ``updated_since``, an ISO instant: only rows last updated at that instant or after it.
 
     ``paging``: ``offset`` (offset, limit), ``page`` (page from 1, page_size), ``next_link`` (only an opaque link; limit
     on the first call), ``none`` (all at once). Dates are ``YYYY-MM-DD``, facility-local times ``YYYY-MM-DDTHH:MM:SS``,
@@ -102,6 +104,11 @@ class EnergyComponentsRest(System):
     def _rows(self, request: Request, parameters: Mapping[str, str]) -> Reply:
         view = self._view(parameters["view"])
         frame = view.between(self.clock.now(), self._day(request, "from_day"), self._day(request, "to_day"))
+        since = self._instant(request, "updated_since")
+        if since is not None:
+            if view.updated_column is None:
+                raise Refusal(self.error(400, f"{view.name} does not say when its rows were updated"))
+            frame = view.updated_since(frame, since)
         frame = self._spoilt(frame, request)
         total = frame.height
         offset, limit = self._window(request, total)
@@ -111,6 +118,7 @@ class EnergyComponentsRest(System):
         if self.faults.data("missing_page", request.method, request.target):
             start = offset + limit
         page = frame.slice(start, limit)
+        self.counts.add("rows", page.height)
         following = offset + limit if start <= offset else start + limit
         link = self._link(request, following, limit) if self.paging != "none" and following < total else None
         body = b'{"items":%b,"total":%d,"next":%b}' % (
@@ -128,6 +136,16 @@ class EnergyComponentsRest(System):
             return date.fromisoformat(text[:10])
         except ValueError:
             raise Refusal(self.error(400, f"{name} must be an ISO date, not {text!r}")) from None
+
+    def _instant(self, request: Request, name: str) -> datetime | None:
+        text = request.first(name)
+        if not text:
+            return None
+        try:
+            instant = datetime.fromisoformat(text)
+        except ValueError:
+            raise Refusal(self.error(400, f"{name} must be an ISO instant, not {text!r}")) from None
+        return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
 
     def _number(self, request: Request, name: str, default: int, lowest: int) -> int:
         text = request.first(name)

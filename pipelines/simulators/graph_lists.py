@@ -17,6 +17,7 @@ from pipelines.simulators.replay_sharepoint import (
     SharePointReplay,
     field_value,
 )
+from pipelines.simulators.server_counts import Counts
 from pipelines.simulators.server_http import Refusal, Reply, Request, Routes
 
 DEFAULT_PAGE = 200
@@ -33,6 +34,7 @@ class Site(Protocol):
 
     replay: SharePointReplay
     faults: Faults
+    counts: Counts
 
     def error(self, status: int, message: str = "", code: str = "") -> Reply:
         """Graph's error body."""
@@ -86,6 +88,7 @@ class ListControllers:
             items = items[size:]
         page = items[:size]
         columns = self._drifted(request, found.columns)
+        self.site.counts.add("items", len(page))
         content: dict[str, Any] = {"value": [self._content(request, found, columns, item) for item in page]}
         if len(items) > size:
             content["@odata.nextLink"] = _link(request, f"$skiptoken={_token(page[-1].item_id)}")
@@ -107,7 +110,7 @@ class ListControllers:
             return Reply.json({"value": [], "@odata.deltaLink": _link(request, f"token={latest}")})
         after, size = self._position(request), self._size(request)
         if token:
-            if not token.isdecimal() or int(token) > latest:
+            if not token.isdecimal() or not found.oldest <= int(token) <= latest:
                 reply = self.site.error(410)
                 reply.headers.append(("Location", _link(request, "")))
                 raise Refusal(reply)
@@ -115,11 +118,13 @@ class ListControllers:
             gone = [{"id": str(item_id), "deleted": {"state": "deleted"}} for item_id in deleted]
             value = [self._content(request, found, found.columns, item) for item in changed] + gone
             page, rest = value[after : after + size], value[after + size :]
+            self.site.counts.add("items", len(page))
             if rest:
                 link = _link(request, f"token={token}&$skiptoken={_token(after + size)}")
                 return Reply.json({"value": page, "@odata.nextLink": link})
             return Reply.json({"value": page, "@odata.deltaLink": _link(request, f"token={latest}")})
         items = [item for item in found.items() if item.item_id > after]
+        self.site.counts.add("items", len(items[:size]))
         content: dict[str, Any] = {
             "value": [self._content(request, found, found.columns, item) for item in items[:size]]
         }

@@ -72,6 +72,7 @@ class PiWebApi(System):
             server_name=server_name,
             zone=zone or ZoneInfo("UTC"),
             limits=limits or PiLimits(),
+            counts=self.counts,
         )
         self.tokens = TokenIssuer(access.client or ClientCredentials("", ""))
         self.routes.add("GET", DISCOVERY.replace(".", r"\."), self._discovery)

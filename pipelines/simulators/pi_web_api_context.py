@@ -14,6 +14,7 @@ from pipelines.simulators.pi_web_api_ids import WebIdError, WebIdType, parse_poi
 from pipelines.simulators.pi_web_api_times import TimeError, parse_time
 from pipelines.simulators.replay_pi import PiReplay, Point, micros
 from pipelines.simulators.server_clock import Clock
+from pipelines.simulators.server_counts import Counts
 from pipelines.simulators.server_http import Refusal, Reply, Request
 
 BASE = "/piwebapi"
@@ -47,6 +48,7 @@ class PiContext:
     server_name: str = "PISRV01"
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     limits: PiLimits = field(default_factory=PiLimits)
+    counts: Counts = field(default_factory=Counts)
 
     @property
     def guid(self) -> uuid.UUID:

@@ -83,7 +83,9 @@ class StreamControllers:
             boundary=boundary,
             limit=limit,
         )
-        return self._within_limit([archive.recorded(point, asked) for point in points])
+        runs = self._within_limit([archive.recorded(point, asked) for point in points])
+        self.context.counts.add("values", sum(len(run.times) for run in runs))
+        return runs
 
     def _interpolated(self, request: Request, archive: Archive, points: Sequence[Point]) -> list[Run]:
         start = self.context.time(request, "startTime", "*-1d")

@@ -9,10 +9,11 @@ from __future__ import annotations
 import bisect
 import threading
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -21,6 +22,7 @@ from pipelines.simulators.replay import ReplayError, as_utc, read_table, tables
 VISIBLE_FROM = "VISIBLE_FROM"
 REVISION = "REV_NO"
 DEFAULT_DAY_COLUMN = "DAYTIME"
+UPDATED_COLUMNS = ("LAST_UPDATED_UTC", "LAST_UPDATED_DATE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,8 @@ class View:
         self._lock = threading.Lock()
         self._cached: tuple[int, pl.DataFrame] | None = None
         self.day_column = settings.day_column or _day_column(frame)
+        self.updated_column = next((name for name in UPDATED_COLUMNS if name in frame.columns), None)
+        self._edits = 0
 
     @property
     def columns(self) -> dict[str, pl.DataType]:
@@ -63,7 +67,32 @@ class View:
 
     def version(self, now: datetime) -> int:
         """A number that changes when what is visible changes."""
-        return bisect.bisect_right(self._changes, now)
+        return bisect.bisect_right(self._changes, now) + (len(self._changes) + 1) * self._edits
+
+    def put(self, *rows: Mapping[str, Any]) -> None:
+        """Add rows, visible at once; columns that a row leaves out are null. One with a known key needs a higher REV_NO."""
+        self._edit(pl.concat([self._frame, pl.DataFrame(list(rows), schema=self._frame.schema, orient="row")]))
+
+    def remove(self, where: pl.Expr) -> None:
+        """Delete rows of all times, as a person does: without a trace."""
+        self._edit(self._frame.filter(~where))
+
+    def _edit(self, frame: pl.DataFrame) -> None:
+        with self._lock:
+            self._frame, self._cached = frame, None
+            self._edits += 1
+
+    def updated_since(self, frame: pl.DataFrame, since: datetime) -> pl.DataFrame:
+        """Of these rows those last updated at ``since`` or later; an instant without a zone is UTC."""
+        if self.updated_column is None:
+            return frame
+        column = pl.col(self.updated_column)
+        dtype = frame.schema[self.updated_column]
+        if dtype == pl.String:
+            column, dtype = column.str.to_datetime(time_zone="UTC", strict=False), pl.Datetime("us", "UTC")
+        bound = since.astimezone(UTC)
+        is_zoned = isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
+        return frame.filter(column >= (bound if is_zoned else bound.replace(tzinfo=None)))
 
     def visible(self, now: datetime) -> pl.DataFrame:
         """The rows that exist at ``now``, in file order, without the column that said so."""

@@ -56,6 +56,8 @@ class SharePointList:
         self._items = {item.item_id: item for item in items}
         self._deleted: dict[int, int] = {}
         self._change = 0
+        # Changes before this one are forgotten: whoever asks from an earlier place has to begin anew.
+        self.oldest = 0
 
     def items(self) -> list[Item]:
         """All items by id."""
@@ -68,6 +70,12 @@ class SharePointList:
             changed = [item for item in self._items.values() if item.change > since]
             deleted = [item_id for item_id, change in self._deleted.items() if change > since]
             return sorted(changed, key=lambda item: item.change), deleted, self._change
+
+    def forget_changes(self) -> None:
+        """Forget what changed so far, as the service does with old places."""
+        with self._lock:
+            self._change += 1
+            self.oldest = self._change
 
     def put(self, item_id: int, values: Mapping[str, Any], modified: datetime) -> None:
         """Add an item or replace its values (by display name)."""

@@ -18,6 +18,7 @@ import msgspec
 
 from pipelines.simulators.faults import Fault, Faults
 from pipelines.simulators.server_clock import Clock
+from pipelines.simulators.server_counts import Counts
 from pipelines.simulators.server_http import TEXT, Refusal, Reply, Request, Routes
 
 Scope = MutableMapping[str, Any]
@@ -49,6 +50,7 @@ class System:
         self.faults = faults or Faults()
         self.routes = Routes(ignore_case=ignore_case)
         self.requests: deque[tuple[str, str, int]] = deque(maxlen=10_000)
+        self.counts = Counts()
 
     def error(self, status: int, message: str = "") -> Reply:
         """The vendor's own body for ``status``."""
@@ -112,7 +114,7 @@ class System:
         return reply
 
     def _admin(self, request: Request) -> Reply:
-        """``faults`` (GET, POST one or a list, DELETE), ``clock`` (GET, PUT), ``requests`` (GET, DELETE)."""
+        """``faults`` (GET, POST one or a list, DELETE), ``clock`` (GET, PUT), ``requests`` and ``counts`` (GET, DELETE)."""
         subject = request.path.removeprefix(ADMIN)
         try:
             if subject == "faults" and request.method == "POST":
@@ -122,13 +124,20 @@ class System:
                 self.faults.clear()
             elif subject == "requests" and request.method == "DELETE":
                 self.requests.clear()
+            elif subject == "counts" and request.method == "DELETE":
+                self.counts.clear()
             elif subject == "clock" and request.method == "PUT":
                 self._set_clock(msgspec.json.decode(request.body, type=ClockSetting))
-            elif request.method != "GET" or subject not in ("faults", "clock", "requests"):
+            elif request.method != "GET" or subject not in ("faults", "clock", "requests", "counts"):
                 return Reply.json({"error": f"no such admin route: {request.method} {request.path}"}, 404)
         except (msgspec.MsgspecError, ValueError) as error:
             return Reply.json({"error": str(error)}, 400)
-        content = {"faults": self.faults.armed(), "clock": self.clock.now(), "requests": list(self.requests)}
+        content = {
+            "faults": self.faults.armed(),
+            "clock": self.clock.now(),
+            "requests": list(self.requests),
+            "counts": self.counts.all(),
+        }
         return Reply.json({subject: content[subject]})
 
     def _set_clock(self, setting: ClockSetting) -> None:

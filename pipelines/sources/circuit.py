@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -137,11 +137,11 @@ def circuit_of(
         return _circuits[key]
 
 
-def statuses() -> list[CircuitStatus]:
-    """Every circuit of this process, by source."""
+def statuses(addresses: Collection[str] | None = None) -> list[CircuitStatus]:
+    """Every circuit of this process, by source; only those of `addresses` when given."""
     with _lock:
         known = sorted(_circuits.items())
-    return [circuit.status() for _, circuit in known]
+    return [circuit.status() for (_, address), circuit in known if addresses is None or address in addresses]
 
 
 def forget_circuits() -> None:

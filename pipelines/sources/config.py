@@ -5,7 +5,7 @@ Frozen, explicit, without defaults that hide a missing value of a site. A secret
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Literal
 
 GRAPH_BASE_URL = "https://graph.microsoft.com/v1.0"
@@ -50,6 +50,17 @@ class Secret:
 
 
 NO_SECRET = Secret("")
+
+
+def secrets_of(*holders: object) -> list[Secret]:
+    """The secrets in the fields of dataclasses, and of dataclasses in them; empty ones left out, other objects ignored."""
+    found: list[Secret] = []
+    for holder in holders:
+        if not is_dataclass(holder) or isinstance(holder, type):
+            continue
+        for value in (getattr(holder, field.name) for field in fields(holder)):
+            found += [value] if isinstance(value, Secret) else secrets_of(value)
+    return [secret for secret in found if secret]
 
 
 @dataclass(frozen=True, kw_only=True)

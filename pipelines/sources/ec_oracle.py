@@ -11,7 +11,8 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 import oracledb
@@ -24,7 +25,7 @@ from pipelines.sources.config import EcOracleConfig
 from pipelines.sources.ec_oracle_errors import as_source_error, code_of, is_retried
 from pipelines.sources.ec_oracle_guard import GarbledWire, decoding, guarded
 from pipelines.sources.ec_oracle_preflight import check, missing_of, selected
-from pipelines.sources.energy_components import SOURCE, asking_for, mapped, tidy
+from pipelines.sources.energy_components import SOURCE, asking_for, mapped, no_changes, stamp_of, tidy
 from pipelines.sources.errors import Asking, SourceBroken, SourceError, SourceUnavailable
 from pipelines.sources.extract import REJECTED_SCHEMA, Extract, OnProgress, Progress, no_progress
 from pipelines.sources.http_deadline import Deadline
@@ -122,7 +123,25 @@ class EcOracle:
                 came="a mapping without oracle_sql",
                 what_next=f"not retried: add oracle_sql to [datasets.{dataset}] in energy_components.toml",
             )
-        days = {"from_day": first, "to_day": last + timedelta(days=1)}
+        return self._read(asking, mapping, first, last, {})
+
+    def tells_changes(self, dataset: str) -> bool:
+        """See EnergyComponents.tells_changes."""
+        return dataset in self._datasets and bool(self._datasets[dataset].oracle_changes_sql)
+
+    def changes(self, dataset: str, since: datetime, first: date, last: date) -> Extract:
+        """See EnergyComponents.changes."""
+        mapping = mapped(self._datasets, dataset, first, last)
+        asking = asking_for(dataset, first, last)
+        if not mapping.oracle_changes_sql:
+            raise no_changes(mapping, asking)
+        changed = replace(mapping, oracle_sql=mapping.oracle_changes_sql)
+        return self._read(asking, changed, first, last, {"since": stamp_of(mapping, since, self._zone)})
+
+    def _read(
+        self, asking: Asking, mapping: DatasetMapping, first: date, last: date, more: Mapping[str, datetime]
+    ) -> Extract:
+        days = {"from_day": first, "to_day": last + timedelta(days=1), **more}
         binds = {name: days[name] for name in sorted(binds_of(mapping.oracle_sql))}
         asked = f"{' '.join(mapping.oracle_sql.split())} with {', '.join(f':{k} = {v}' for k, v in binds.items())}"
 
@@ -135,6 +154,11 @@ class EcOracle:
         """See EnergyComponents.preflight: views and columns of every dataset, by parsing and by ALL_TAB_COLUMNS."""
         asking = Asking(SOURCE, "preflight")
         wanted = [mapping for mapping in self._datasets.values() if mapping.oracle_sql]
+        wanted += [
+            replace(mapping, name=f"{mapping.name}, oracle_changes_sql", oracle_sql=mapping.oracle_changes_sql)
+            for mapping in self._datasets.values()
+            if mapping.oracle_changes_sql
+        ]
         faults = [f"{mapping.name}: has no oracle_sql" for mapping in self._datasets.values() if not mapping.oracle_sql]
 
         def look(connection: oracledb.Connection, _: Deadline) -> list[str]:
@@ -280,7 +304,8 @@ class EcOracle:
     @contextlib.contextmanager
     def _connection(self, asking: Asking, deadline: Deadline) -> Iterator[oracledb.Connection]:
         pool = self._ready(asking, deadline)
-        connection = pool.acquire()
+        with decoding():
+            connection = pool.acquire()
         try:
             # On a connection that has just been checked out alive: on a dead one this assignment crashes (sources.md D.3).
             connection.call_timeout = int(self._config.timeout_seconds * 1000)
@@ -308,7 +333,8 @@ class EcOracle:
                 if deadline.remaining() <= 0.0:
                     # The client may be closed by now: nobody would close this pool.
                     raise TimeoutError
-                self._pool = self._create_pool()
+                with decoding():
+                    self._pool = self._create_pool()
             return self._pool
 
     def _give_up_pool(self) -> None:
@@ -324,14 +350,15 @@ class EcOracle:
         address = f"{config.user}@{config.host}:{config.port}/{config.service_name}"
 
         def login() -> None:
-            oracledb.connect(
-                user=config.user,
-                password=config.password.reveal(),
-                host=config.host,
-                port=config.port,
-                service_name=config.service_name,
-                tcp_connect_timeout=config.timeout_seconds,
-            ).close()
+            with decoding():
+                oracledb.connect(
+                    user=config.user,
+                    password=config.password.reveal(),
+                    host=config.host,
+                    port=config.port,
+                    service_name=config.service_name,
+                    tcp_connect_timeout=config.timeout_seconds,
+                ).close()
 
         try:
             guarded(login, Deadline.after(config.timeout_seconds), "oracle-login")

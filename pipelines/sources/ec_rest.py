@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
@@ -18,7 +18,7 @@ import msgspec
 from pipelines.sources.cast import cast_to_canonical, pointed
 from pipelines.sources.circuit import CircuitStatus
 from pipelines.sources.config import EcRestConfig
-from pipelines.sources.energy_components import SOURCE, asking_for, mapped, tidy
+from pipelines.sources.energy_components import SOURCE, asking_for, mapped, no_changes, tidy
 from pipelines.sources.errors import Asking, SourceBroken, SourceError, SourceNotReady
 from pipelines.sources.extract import Extract, OnProgress, Progress, no_progress
 from pipelines.sources.http import GarbledAnswer, Http, same_origin
@@ -114,7 +114,32 @@ class EcRest:
         mapping = mapped(self._datasets, dataset, first, last)
         asking = asking_for(dataset, first, last)
         rest = _rest_of(mapping, asking)
-        params = _filled(rest, first, last)
+        return self._whole(asking, mapping, rest, _filled(rest.params, first, last), first, last)
+
+    def tells_changes(self, dataset: str) -> bool:
+        """See EnergyComponents.tells_changes."""
+        rest = self._datasets[dataset].rest if dataset in self._datasets else None
+        return rest is not None and bool(rest.changes_params)
+
+    def changes(self, dataset: str, since: datetime, first: date, last: date) -> Extract:
+        """See EnergyComponents.changes."""
+        mapping = mapped(self._datasets, dataset, first, last)
+        asking = asking_for(dataset, first, last)
+        rest = _rest_of(mapping, asking)
+        if not rest.changes_params:
+            raise no_changes(mapping, asking)
+        params = _filled(rest.changes_params, first, last, since)
+        return self._whole(asking, mapping, rest, params, first, last)
+
+    def _whole(
+        self,
+        asking: Asking,
+        mapping: DatasetMapping,
+        rest: RestMapping,
+        params: Mapping[str, str],
+        first: date,
+        last: date,
+    ) -> Extract:
         request = f"GET {self._url(rest)}?{httpx.QueryParams(params)}"
         for attempt in range(1, _WHOLE_READS + 1):
             try:
@@ -143,7 +168,7 @@ class EcRest:
             asking = Asking(SOURCE, name, "preflight")
             try:
                 rest = _rest_of(mapping, asking)
-                params = _filled(rest, day, day)
+                params = _filled(rest.params, day, day)
                 if rest.paging != "none":
                     params = {**params, rest.size_param: "1"}
                 page = self._page(asking, rest, self._url(rest), httpx.QueryParams(params)).value
@@ -238,13 +263,15 @@ def _rest_of(mapping: DatasetMapping, asking: Asking) -> RestMapping:
     return mapping.rest
 
 
-def _filled(rest: RestMapping, first: date, last: date) -> dict[str, str]:
+def _filled(params: Mapping[str, str], first: date, last: date, since: datetime | None = None) -> dict[str, str]:
     days = {
         "from_day": first.isoformat(),
         "to_day": (last + timedelta(days=1)).isoformat(),
         "last_day": last.isoformat(),
     }
-    return {name: _TEMPLATE.sub(lambda found: days[found[1]], value) for name, value in rest.params.items()}
+    if since is not None:
+        days["since"] = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {name: _TEMPLATE.sub(lambda found: days[found[1]], value) for name, value in params.items()}
 
 
 def _check_columns(

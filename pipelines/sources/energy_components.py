@@ -7,8 +7,9 @@ canonical columns, so that the rest of the pipeline does not know which one answ
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -28,6 +29,16 @@ class EnergyComponents(Protocol):
 
         A dataset without rows gives an empty frame of the right schema. Raises SourceBroken (also for a dataset that
         the mapping lacks), SourceNotReady, SourceUnavailable.
+        """
+
+    def tells_changes(self, dataset: str) -> bool:
+        """Whether the site's mapping says how to ask this dataset for what has changed."""
+
+    def changes(self, dataset: str, since: datetime, first: date, last: date) -> Extract:
+        """Rows as of `read` that the source stamped at or after `since`, whatever it deleted since then.
+
+        The mapping decides whether the days are asked too; rows of other days are left out where the dataset has days.
+        Raises as `read`, and SourceBroken for a dataset that cannot be asked so.
         """
 
     def preflight(self) -> list[str]:
@@ -61,6 +72,29 @@ def mapped(datasets: Mapping[str, DatasetMapping], dataset: str, first: date, la
             what_next="not retried: add the dataset to energy_components.toml",
         )
     return datasets[dataset]
+
+
+def no_changes(mapping: DatasetMapping, asking: Asking) -> SourceBroken:
+    """The refusal to ask a dataset for its changes where the mapping does not say how."""
+    return SourceBroken(
+        asking,
+        asked=f"what has changed in dataset {mapping.name}",
+        came="a mapping without oracle_changes_sql or rest.changes_params",
+        what_next=f"not retried: add it to [datasets.{mapping.name}] in energy_components.toml, or read whole days",
+    )
+
+
+def stamp_of(mapping: DatasetMapping, since: datetime, zone: str) -> datetime:
+    """`since` as the stamp's column holds it: naive, in the column's zone, the reader's where it names none.
+
+    An hour earlier where that zone changes its clocks, for an hour that the clock shows twice is stamped alike.
+    """
+    column = mapping.stamp()
+    info = ZoneInfo(column.zone if column is not None and column.zone else zone)
+    near = (since - timedelta(hours=2), since + timedelta(hours=2))
+    is_steady = len({instant.astimezone(info).utcoffset() for instant in near}) == 1
+    asked = since if is_steady else since - timedelta(hours=1)
+    return asked.astimezone(UTC).astimezone(info).replace(tzinfo=None)
 
 
 def tidy(mapping: DatasetMapping, frame: pl.DataFrame, first: date, last: date) -> tuple[pl.DataFrame, list[str]]:

@@ -21,6 +21,7 @@ import msgspec
 from pipelines.sources.circuit import Circuit, CircuitStatus, circuit_of
 from pipelines.sources.errors import Asking, SourceBroken, SourceError, SourceNotReady, SourceUnavailable
 from pipelines.sources.http_auth import Anonymous, Auth
+from pipelines.sources.http_body import read_whole
 from pipelines.sources.http_deadline import Deadline, DeadlineTransport, within
 from pipelines.sources.http_retry import HttpPolicy, is_retried, retry_after_seconds, wait_seconds
 from pipelines.sources.http_words import Redactor, said
@@ -240,7 +241,7 @@ class Http:
     ) -> Answer[T] | _Trouble:
         try:
             with within(deadline):
-                response = self._client.send(request)
+                response, received = read_whole(self._client.send(request, stream=True))
         except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpcore.LocalProtocolError) as error:
             return _Trouble(self.redactor(f"no request: {error}"), retried=False)
         except _NO_ANSWER as error:
@@ -249,8 +250,6 @@ class Http:
                 advice = "not retried: make the issuing authority's certificate known (SSL_CERT_FILE)"
                 return _Trouble(text, retried=False, advice=advice)
             return _Trouble(f"no whole answer ({text})", retried=True)
-        # httpx ties an answer to its stream and back: untied, a body of megabytes is freed at once, not by the collector.
-        response.stream = httpx.ByteStream(b"")
         status = response.status_code
         if status not in accept:
             return self._refusal(response, attempt)
@@ -264,12 +263,11 @@ class Http:
         except (msgspec.DecodeError, UnicodeDecodeError, GarbledAnswer) as error:
             told = self.redactor(f"{status} with a body of {len(response.content)} bytes that does not decode: {error}")
             return _Trouble(told, retried=True, status=status)
-        received = response.num_bytes_downloaded or len(response.content)
         return Answer(value, status, response.headers, received)
 
     def _refusal(self, response: httpx.Response, attempt: int) -> _Trouble:
         status = response.status_code
-        told = self.redactor(f'{status} "{said(response.content)}"')
+        told = self.redactor(f'{status} "{said(response.content, self.redactor)}"')
         if status == 401 and (offered := response.headers.get_list("www-authenticate")):
             told += f" (the server offers {self.redactor(', '.join(each.split(' ')[0] for each in offered))})"
         return _Trouble(

@@ -5,9 +5,11 @@ Servers answer errors as JSON of several shapes, as plain text and as HTML pages
 
 from __future__ import annotations
 
+import base64
+import html
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import quote, quote_plus
 
 import msgspec
@@ -19,6 +21,8 @@ _SECRET_PARAMETERS = re.compile(
 _AUTHORIZATION = re.compile(r"(?i)\b(bearer|basic|negotiate)\s+[A-Za-z0-9+/=._~-]{6,}")
 _TAGS = re.compile(r"(?s)<(script|style)\b.*?</\1>|<[^>]*>")
 LONGEST_SAYING = 300
+# Shorter ones have so short a middle in base64 that other texts would be blanked.
+_SHORTEST_IN_BASE64 = 6
 
 
 class Redactor:
@@ -30,12 +34,12 @@ class Redactor:
         self.add(*secrets)
 
     def add(self, *secrets: str) -> None:
-        """Hide these texts from now on, as they are and percent-encoded."""
+        """Hide these texts from now on: as they are, percent-encoded, escaped for JSON, Python or HTML, in base64."""
         with self._lock:
             for secret in secrets:
                 # Shorter texts would blank half of every message.
                 if len(secret) >= 4:
-                    self._forms |= {secret, quote(secret, safe=""), quote_plus(secret)}
+                    self._forms |= _forms(secret)
 
     def __call__(self, text: str) -> str:
         """The text with `***` where a secret stood."""
@@ -47,8 +51,23 @@ class Redactor:
         return _SECRET_PARAMETERS.sub(r"\1\2***", text)
 
 
-def said(body: bytes) -> str:
+def _forms(secret: str) -> set[str]:
+    """The texts in which a server, a library or a log may write the secret."""
+    forms = {secret, quote(secret, safe=""), quote_plus(secret), quote(secret), html.escape(secret)}
+    forms |= {msgspec.json.encode(secret).decode()[1:-1], repr(secret)[1:-1]}
+    raw = secret.encode()
+    # Inside a longer text (`user:password`) its base64 has one of three alignments; what stays the same is its middle.
+    for lead in range(3) if len(raw) >= _SHORTEST_IN_BASE64 else ():
+        coded = base64.b64encode(b"\0" * lead + raw).decode()
+        middle = coded[(0, 2, 3)[lead] : len(coded) - (0, 3, 2)[(lead + len(raw)) % 3]]
+        forms |= {middle, middle.replace("+", "-").replace("/", "_")}
+    return forms
+
+
+def said(body: bytes, redact: Callable[[str], str] = str) -> str:
     """What an error body says, in one line of at most 300 characters; `nothing` for an empty one.
+
+    `redact` sees the text before it is cut: half a secret would pass it.
 
     Knows PI Web API's `Errors` and `Message`, Graph's `error.code/message`, OAuth's `error/error_description`, a
     problem's `title/detail`; any other body is shown as its first words, without HTML tags.
@@ -60,7 +79,7 @@ def said(body: bytes) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError):
         words = ""
     text = words or _TAGS.sub(" ", body[:20_000].decode("utf-8", "replace"))
-    text = " ".join(text.split())
+    text = " ".join(redact(text).split())
     return text if len(text) <= LONGEST_SAYING else text[: LONGEST_SAYING - 1] + "…"
 
 

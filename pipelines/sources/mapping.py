@@ -18,6 +18,8 @@ FIELD_TYPES: tuple[str, ...] = get_args(FieldType)
 PAGINGS: tuple[str, ...] = get_args(Paging)
 
 BINDS = frozenset({"from_day", "to_day"})
+SINCE = "since"
+STAMP = "source_updated_at_utc"
 _LITERALS = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
 _BIND = re.compile(r":([A-Za-z_]\w*)")
 _TEMPLATE = re.compile(r"\{(\w*)\}")
@@ -59,11 +61,13 @@ class RestMapping:
 
     `params` values may hold `{from_day}`, `{to_day}` (exclusive) and `{last_day}` (inclusive). Pointers are JSON
     pointers: `items_pointer` to the rows, `next_pointer` to the next page's link, `total_pointer` to the number of
-    rows over all pages, which is checked where the answer has one.
+    rows over all pages, which is checked where the answer has one. `changes_params` ask for what has changed, with
+    `{since}`, an instant in UTC, beside them; empty: that cannot be asked.
     """
 
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
+    changes_params: Mapping[str, str] = field(default_factory=dict)
     items_pointer: str = "/items"
     paging: Paging = "none"
     page_size: int = 1000
@@ -77,13 +81,22 @@ class RestMapping:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetMapping:
-    """One Energy Components dataset. `key` (canonical names, optional) lets repeated rows of shifted pages be dropped."""
+    """One Energy Components dataset. `key` (canonical names, optional) lets repeated rows of shifted pages be dropped.
+
+    `oracle_changes_sql` selects the same columns of the rows that were stamped at or after `:since`, which is bound in the
+    zone of the stamp's column; empty: what has changed cannot be asked.
+    """
 
     name: str
     columns: tuple[ColumnMapping, ...]
     oracle_sql: str = ""
+    oracle_changes_sql: str = ""
     rest: RestMapping | None = None
     key: tuple[str, ...] = ()
+
+    def stamp(self) -> ColumnMapping | None:
+        """The column that says when the source last changed the row, where the mapping has one."""
+        return next((column for column in self.columns if column.canonical == STAMP and column.source), None)
 
     def units(self) -> dict[str, str]:
         """Units by canonical column, where the mapping states one."""
@@ -131,11 +144,14 @@ def parse_energy_components(
     datasets: dict[str, DatasetMapping] = {}
     for name, table in faults.tables(content, "datasets", known={"datasets"}).items():
         at = f"datasets.{name}"
-        faults.unknown(table, at, {"oracle_sql", "rest", "columns", "key"})
+        faults.unknown(table, at, {"oracle_sql", "oracle_changes_sql", "rest", "columns", "key"})
         columns = _columns(faults, table, at, needs_type=True)
         sql = faults.text(table, "oracle_sql", at)
         if sql:
             _check_sql(faults, sql, f"{at}.oracle_sql")
+        changes = faults.text(table, "oracle_changes_sql", at)
+        if changes:
+            _check_sql(faults, changes, f"{at}.oracle_changes_sql", is_of_changes=True)
         rest = _rest(faults, table["rest"], f"{at}.rest") if "rest" in table else None
         if not sql and rest is None:
             faults.add(at, "needs oracle_sql, or a table rest, or both")
@@ -144,7 +160,12 @@ def parse_energy_components(
         if not isinstance(key, list) or not all(isinstance(each, str) and each in names for each in key):
             faults.add(f"{at}.key", f"must list mapped columns, not {key!r}")
             key = []
-        datasets[name] = DatasetMapping(name=name, columns=columns, oracle_sql=sql, rest=rest, key=tuple(key))
+        mapping = DatasetMapping(
+            name=name, columns=columns, oracle_sql=sql, oracle_changes_sql=changes, rest=rest, key=tuple(key)
+        )
+        if (changes or (rest is not None and rest.changes_params)) and mapping.stamp() is None:
+            faults.add(at, f"what has changed is asked by {STAMP}, which must be among the columns")
+        datasets[name] = mapping
     faults.raise_if_any()
     return datasets
 
@@ -279,14 +300,10 @@ def _rest(faults: _Faults, table: object, at: str) -> RestMapping | None:
         faults.add(at, "must be a table")
         return None
     faults.unknown(table, at, set(RestMapping.__dataclass_fields__))
-    params = table.get("params", {})
-    if not isinstance(params, Mapping):
-        faults.add(f"{at}.params", "must be a table of texts")
-        params = {}
-    for name, value in params.items():
-        for used in _TEMPLATE.findall(str(value)):
-            if used not in TEMPLATES:
-                faults.add(f"{at}.params.{name}", f"{{{used}}} is none of {', '.join(sorted(TEMPLATES))}")
+    params = _params(faults, table, "params", at, TEMPLATES)
+    changes = _params(faults, table, "changes_params", at, TEMPLATES | {SINCE})
+    if changes and not any(f"{{{SINCE}}}" in value for value in changes.values()):
+        faults.add(f"{at}.changes_params", f"needs {{{SINCE}}} in one of its texts")
     pointers = {}
     for name, default in (("items_pointer", "/items"), ("next_pointer", "/next"), ("total_pointer", "/total")):
         pointers[name] = faults.text(table, name, at, default=default)
@@ -295,7 +312,8 @@ def _rest(faults: _Faults, table: object, at: str) -> RestMapping | None:
     paging = faults.choice(table, "paging", at, PAGINGS, "none")
     return RestMapping(
         path=faults.text(table, "path", at, required=True),
-        params={str(name): str(value) for name, value in params.items()},
+        params=params,
+        changes_params=changes,
         paging=cast(Paging, paging),
         page_size=faults.count(table, "page_size", at, 1000),
         offset_param=faults.text(table, "offset_param", at, default="offset"),
@@ -306,11 +324,26 @@ def _rest(faults: _Faults, table: object, at: str) -> RestMapping | None:
     )
 
 
-def _check_sql(faults: _Faults, sql: str, at: str) -> None:
+def _params(faults: _Faults, table: Mapping[str, Any], key: str, at: str, templates: frozenset[str]) -> dict[str, str]:
+    params = table.get(key, {})
+    if not isinstance(params, Mapping):
+        faults.add(f"{at}.{key}", "must be a table of texts")
+        return {}
+    for name, value in params.items():
+        for used in _TEMPLATE.findall(str(value)):
+            if used not in templates:
+                faults.add(f"{at}.{key}.{name}", f"{{{used}}} is none of {', '.join(sorted(templates))}")
+    return {str(name): str(value) for name, value in params.items()}
+
+
+def _check_sql(faults: _Faults, sql: str, at: str, *, is_of_changes: bool = False) -> None:
     bare = _LITERALS.sub(" ", sql).strip()
     if not re.match(r"(?i)(select|with)\b", bare):
         faults.add(at, "must be a query that begins with SELECT or WITH")
     if ";" in bare:
         faults.add(at, "must be one statement without a semicolon")
-    for name in sorted(binds_of(sql) - BINDS):
-        faults.add(at, f":{name} is none of :from_day and :to_day")
+    if is_of_changes and SINCE not in binds_of(sql):
+        faults.add(at, f"must ask for the rows stamped at or after :{SINCE}")
+    allowed = BINDS | {SINCE} if is_of_changes else BINDS
+    for name in sorted(binds_of(sql) - allowed):
+        faults.add(at, f":{name} is none of {' and '.join(f':{each}' for each in sorted(allowed))}")

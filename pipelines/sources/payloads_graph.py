@@ -60,12 +60,18 @@ class ListItems(msgspec.Struct):
 
 
 class DriveItem(msgspec.Struct):
-    """A file. `c_tag` changes with the content only."""
+    """A file. `c_tag` changes with the content only, `e_tag` with anything about the file."""
 
     id: str
     name: str = ""
     size: int = 0
     c_tag: str = msgspec.field(name="cTag", default="")
+    e_tag: str = msgspec.field(name="eTag", default="")
+
+    @property
+    def version(self) -> str:
+        """The mark of the content; empty where the drive gives none."""
+        return self.c_tag or self.e_tag
 
 
 class Site(msgspec.Struct):

@@ -55,18 +55,18 @@ class StreamSet(msgspec.Struct):
     WebException: WebException | None = None
 
 
-class RawStream(msgspec.Struct):
-    """As `Stream`, its items left as text."""
+class SkeletonStream(msgspec.Struct):
+    """As `Stream`, a number standing for each run of its samples."""
 
     WebId: str
     Name: str = ""
-    Items: msgspec.Raw = msgspec.Raw(b"[]")
+    Items: list[int] = []
 
 
-class RawStreamSet(msgspec.Struct):
-    """As `StreamSet`, items of streams left as text."""
+class Skeleton(msgspec.Struct):
+    """As `StreamSet`, its samples taken out."""
 
-    Items: list[RawStream] | None = None
+    Items: list[SkeletonStream] | None = None
     WebException: WebException | None = None
 
 

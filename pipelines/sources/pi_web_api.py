@@ -23,13 +23,13 @@ from pipelines.sources.http import Http
 from pipelines.sources.http_auth import Anonymous, Auth, Basic, ClientCredentials
 from pipelines.sources.http_retry import HttpPolicy
 from pipelines.sources.payloads_pi import Point, Sample
-from pipelines.sources.pi_web_api_frame import RECORDED_SCHEMA, recorded_frame, single
+from pipelines.sources.pi_web_api_frame import RECORDED_SCHEMA, between, recorded_frame, single
 from pipelines.sources.pi_web_api_points import LONGEST_URL, MOST_POINTS, PointDirectory, batches
 from pipelines.sources.pi_web_api_read import MOST_ITEMS, StreamReader, Tag, Tally, iso
 
 SOURCE = "PI Web API"
-# About 10 MB of JSON a page: large enough to forget the cost of a call, small enough for eight in flight.
-TARGET_ITEMS = 100_000
+# About 5 MB of JSON a page: large enough to forget the cost of a call, small enough for eight in flight.
+TARGET_ITEMS = 50_000
 FIRST_WINDOW = timedelta(hours=2)
 NARROWEST_WINDOW = timedelta(minutes=1)
 # Room in a URL for everything but the WebIds.
@@ -141,7 +141,7 @@ class PiClient:
         if len(tally.failed) >= len(tags):
             name, reason = next(iter(tally.failed.items()))
             raise SourceBroken(asking, asked=f"{len(tags)} tags", came=f"a refusal for each; {name}: {reason}")
-        frame = single(pl.concat([RECORDED_SCHEMA.to_frame(), *frames]))
+        frame = single(frames)
         missing = tuple(sorted(tally.failed))
         return Extract(
             frame,
@@ -238,7 +238,7 @@ class PiClient:
         stop: threading.Event,
     ) -> list[pl.DataFrame]:
         boundary = self._reader.at_or_before(asking, tags, start, tally, stop)
-        frames = [self._frame(asking, boundary).filter(pl.col("observed_at_utc") < start)]
+        frames = [between(self._frame(asking, boundary), None, start)]
         at, width = start.astimezone(UTC), FIRST_WINDOW
         while at < end:
             if stop.is_set() or self._http.cancelled.is_set():
@@ -247,8 +247,7 @@ class PiClient:
                 )
             until = min(at + width, end)
             window = self._reader.window(asking, tags, at, until, tally, stop)
-            inside = pl.col("observed_at_utc").is_between(at, until, closed="left")
-            frames.append(window.frame.filter(inside))
+            frames.append(between(window.frame, at, until))
             counts = window.counts
             self._report(asking, tally, frames[-1].height)
             width = self._next_width(until - at, sum(counts), max(counts, default=0), len(tags))

@@ -1,36 +1,54 @@
-"""A page of plain samples straight to columns: places by numpy, numbers by Polars, no object a value.
+"""A page of plain samples straight to columns: places by numpy, numbers by Arrow, no object a value.
 
 Samples of one page look alike but for their instant and number. The first tells the texts around both; each other is
-compared with them byte by byte, and what differs (a state, a fault, a flag) is decoded alone. A page that is not of this
-kind gives None: the caller then decodes it as JSON, five times slower and with the same result.
+compared with them byte by byte, what differs (a state, a fault, a flag) is decoded alone, and what the page is without
+its samples is decoded as JSON. A page that is not of this kind gives None: the caller then decodes all of it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
+from json import JSONDecoder
+from math import isfinite
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import pyarrow as pa
 
-from pipelines.sources.payloads_pi import Sample
-from pipelines.sources.pi_web_api_frame import RECORDED_SCHEMA, recorded_frame
+from pipelines.sources.payloads_pi import Sample, Skeleton, SkeletonStream
+from pipelines.sources.pi_web_api_frame import Columns
+from pipelines.sources.pi_web_api_instants import (
+    MOST_DIGITS,
+    WHOLE,
+    Bytes,
+    Flags,
+    Places,
+    Words,
+    fractions,
+    whole_seconds,
+    word_of,
+    words_at,
+)
 
 _FIRST = re.compile(rb'(\{\s*"Timestamp"\s*:\s*")([^"\\]{20,30})("\s*,\s*"Value"\s*:\s*)(-?\d[^,}\s]*)([^{}]*\})')
 _BETWEEN = re.compile(rb"\}(\s*,\s*)\{")
+_NUMBER = rb"(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"
 _sample = msgspec.json.Decoder(Sample)
+_samples = msgspec.json.Decoder(list[Sample])
+_skeleton = msgspec.json.Decoder(Skeleton)
+_scanner = JSONDecoder()
 # More exceptions than this share, and decoding each alone costs more than decoding the page.
 _MOST_EXCEPTIONS = 0.2
-
 # Texts are compared by words of eight bytes.
-_SHORTEST_TEXT = 8
-
-Bytes = npt.NDArray[np.uint8]
-Places = npt.NDArray[np.int64]
+_WORD = 8
+_NUMBER_LETTERS = np.isin(np.arange(256), np.frombuffer(b"-0123456789", np.uint8))
+# Work goes by pieces that the processor's nearest caches hold: of text, and of samples.
+_PIECE_BYTES = 262_144
+_PIECE_SAMPLES = 8_192
+# Arrow's offsets into a text.
+_LONGEST_BODY = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -44,44 +62,104 @@ class _Template:
     is_good: bool
     is_questionable: bool
 
+    @property
+    def closing(self) -> bytes:
+        """What stands between a plain sample's number and the next sample."""
+        return self.tail + self.between
 
-def page_frame(body: bytes, streams: Sequence[tuple[int, msgspec.Raw]]) -> pl.DataFrame | None:
-    """One row a sample, as `recorded_frame`, for pairs of tag id and the text of its samples within `body`.
 
-    None when the page is not plain, holds nothing, or is odd in any way.
-    """
-    template = _learnt(body)
+@dataclass(frozen=True)
+class _Row:
+    """The words around a sample's beginning, its instant at the begin of one: what they hold where all is plain."""
+
+    # Bytes before the sample, words in all, and the instant's first word.
+    lead: int
+    count: int
+    instant: int
+    # By word: its place, its text, and which of its bytes count (None: all).
+    closing: tuple[_Check, ...]
+    head: tuple[_Check, ...]
+    middle: tuple[_Check, ...]
+
+    @classmethod
+    def of(cls, template: _Template) -> _Row:
+        lead = len(template.closing) + -(len(template.closing) + len(template.head)) % _WORD
+        at_middle = lead + len(template.head) + WHOLE
+        return cls(
+            lead=lead,
+            count=-(-(at_middle + len(template.middle)) // _WORD),
+            instant=(lead + len(template.head)) // _WORD,
+            closing=_checks(template.closing, lead - len(template.closing)),
+            head=_checks(template.head, lead),
+            middle=_checks(template.middle, at_middle),
+        )
+
+
+_Check = tuple[int, np.uint64, np.uint64 | None]
+
+
+def _checks(text: bytes, place: int) -> tuple[_Check, ...]:
+    """The words that hold `text` from this place of a row on."""
+    first, last = place // _WORD, -(-(place + len(text)) // _WORD)
+    row = text.rjust(place - first * _WORD + len(text), b"\0").ljust((last - first) * _WORD, b"\0")
+    known = (b"\xff" * len(text)).rjust(place - first * _WORD + len(text), b"\0").ljust(len(row), b"\0")
+    return tuple(
+        (
+            first + at // _WORD,
+            word_of(row[at : at + _WORD]),
+            None if 0 not in known[at : at + _WORD] else word_of(known[at : at + _WORD]),
+        )
+        for at in range(0, len(row), _WORD)
+    )
+
+
+def _holds(words: Words, checks: tuple[_Check, ...]) -> Flags:
+    """Which rows hold that text."""
+    differs: Words | None = None
+    for place, text, mask in checks:
+        piece = words[:, place] ^ text
+        if mask is not None:
+            piece &= mask
+        differs = piece if differs is None else np.bitwise_or(differs, piece, out=differs)
+    assert differs is not None
+    return differs == 0
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Samples of a body: where each begins, its instant (µs), where its number does (0: not plain up to there), and
+    whether the text before it ends a plain sample."""
+
+    starts: Places
+    instants: Places
+    numbers: Places
+    is_after_plain: Flags
+
+
+@dataclass(frozen=True)
+class PlainPage:
+    """Streams, how many samples each has, and the columns of all samples in their order."""
+
+    streams: list[SkeletonStream]
+    counts: list[int]
+    columns: Columns
+
+
+def plain_page(body: bytes) -> PlainPage | None:
+    """The page, or None when it is not plain, holds no sample, or is odd in any way: the other way tells what is wrong."""
+    template = _learnt(body) if len(body) <= _LONGEST_BODY else None
     if template is None:
         return None
-    buffer = np.frombuffer(body, dtype=np.uint8)
-    base = buffer.ctypes.data
-    starts = _starts(buffer, template)
-    if starts is None:
+    found = _found(np.frombuffer(body, dtype=np.uint8), template)
+    if found is None:
         return None
-    ends = np.empty_like(starts)
-    ends[:-1] = starts[1:] - len(template.between)
-    counts: list[int] = []
-    place = 0
-    for _, raw in streams:
-        text = np.frombuffer(memoryview(raw), dtype=np.uint8)
-        first = int(text.ctypes.data) - base
-        if not 0 <= first <= len(body) - len(text):
-            return None
-        last = first + len(text)
-        after = int(np.searchsorted(starts, last))
-        if after == place:
-            if body[first:last].strip(b"[] \r\n\t"):
-                return None
-        else:
-            ends[after - 1] = body.rfind(b"}", first, last) + 1
-            if body[first : int(starts[place])].strip() != b"[" or body[int(ends[after - 1]) : last].strip() != b"]":
-                return None
-        counts.append(after - place)
-        place = after
-    if place != len(starts) or place == 0:
+    columns = Columns.of_good(found.instants, is_good=template.is_good, is_questionable=template.is_questionable)
+    try:
+        is_plain = _numbered(body, template, found, columns)
+    except pa.ArrowInvalid:
         return None
-    tag_ids = np.repeat(np.array([tag_id for tag_id, _ in streams], dtype=np.uint32), counts)
-    return _frame(body, buffer, template, starts, ends, tag_ids)
+    ends = _exceptions(body, template, found, np.flatnonzero(~is_plain), columns)
+    return None if ends is None else _whole(body, template, found.starts, ends, columns)
 
 
 def _learnt(body: bytes) -> _Template | None:
@@ -93,137 +171,146 @@ def _learnt(body: bytes) -> _Template | None:
         sample = _sample.decode(found[0])
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    if sample.Errors is not None or len(found[5]) < _SHORTEST_TEXT:
+    if sample.Errors is not None:
         return None
     return _Template(found[1], found[3], found[5], between[1] if between else b",", sample.Good, sample.Questionable)
 
 
-def _windows(buffer: Bytes, places: Places, length: int) -> Bytes:
-    """`length` bytes from each place, one row each; places near the end are the caller's care."""
-    return np.lib.stride_tricks.sliding_window_view(buffer, length)[places]
-
-
-def _equal(buffer: Bytes, places: Places, text: bytes) -> npt.NDArray[np.bool_]:
-    """Where `text` (of at least eight bytes) stands; places are within the buffer."""
-    fits = places <= len(buffer) - len(text)
-    safe = np.where(fits, places, 0)
-    # Eight bytes at a time, the last ones overlapping.
-    words = np.ndarray((len(buffer) - 7,), np.uint64, buffer=buffer, strides=(1,))
-    for offset in {*range(0, len(text) - 7, 8), len(text) - 8}:
-        fits &= words[safe + offset] == np.frombuffer(text, np.uint64, 1, offset)[0]
-    return fits
-
-
-def _starts(buffer: Bytes, template: _Template) -> Places | None:
-    """Where samples begin."""
-    braces = np.flatnonzero(buffer == ord("{"))
+def _found(buffer: Bytes, template: _Template) -> _Found | None:
+    """The body's samples. No JSON string holds their head: quotes are escaped there."""
+    row = _Row.of(template)
+    # Samples so near to either end that a row would pass it are left in the text, which is then no plain one.
+    last = len(buffer) - row.count * _WORD - MOST_DIGITS - 1 + row.lead
     letter = template.head.index(b"T")
-    braces = braces[braces < len(buffer) - 64]
-    braces = braces[buffer[braces + letter] == ord("T")]
-    starts = braces[_equal(buffer, braces, template.head)]
-    return starts if len(starts) else None
-
-
-def _frame(
-    body: bytes, buffer: Bytes, template: _Template, starts: Places, ends: Places, tag_ids: npt.NDArray[np.uint32]
-) -> pl.DataFrame | None:
-    instants = starts + len(template.head)
-    micros, widths = _fractions(buffer, instants)
-    values_from = instants + widths + len(template.middle)
-    values_to = ends - len(template.tail)
-    is_plain = (
-        (widths > 0)
-        & (values_to > values_from)
-        & _equal(buffer, instants + widths, template.middle)
-        & _equal(buffer, np.maximum(values_to, 0), template.tail)
-    )
-    if np.count_nonzero(~is_plain) > _MOST_EXCEPTIONS * len(starts):
+    pieces: list[_Found] = []
+    for first in range(row.lead, last, _PIECE_BYTES):
+        starts = np.flatnonzero(buffer[first : min(first + _PIECE_BYTES, last)] == ord("{")) + first
+        starts = starts[buffer[starts + letter] == ord("T")]
+        words = words_at(buffer, starts - row.lead, row.count)
+        is_sample = _holds(words, row.head)
+        if not is_sample.all():
+            starts, words = starts[is_sample], words[is_sample]
+        if len(starts):
+            pieces.append(_looked_at(buffer, template, row, starts, words))
+    if not pieces:
         return None
-    seconds = _seconds(buffer, instants)
-    if seconds is None:
-        return None
-    values = _numbers(body, buffer, np.where(is_plain, values_from, 0), np.where(is_plain, values_to - values_from, 0))
-    exceptions = np.flatnonzero(~is_plain | values.is_null().to_numpy())
-    frame = pl.DataFrame(
-        [
-            pl.Series("tag_id", tag_ids),
-            pl.Series("observed_at_utc", seconds * 1_000_000 + micros)
-            .cast(pl.Datetime("us"))
-            .dt.replace_time_zone("UTC"),
-            values.alias("value"),
-            pl.repeat(None, len(starts), dtype=pl.Int16, eager=True).alias("state_code"),
-            pl.repeat(template.is_good, len(starts), dtype=pl.Boolean, eager=True).alias("is_good"),
-            pl.repeat(template.is_questionable, len(starts), dtype=pl.Boolean, eager=True).alias("is_questionable"),
-        ],
-        schema=RECORDED_SCHEMA,
+    return _Found(
+        np.concatenate([piece.starts for piece in pieces]),
+        np.concatenate([piece.instants for piece in pieces]),
+        np.concatenate([piece.numbers for piece in pieces]),
+        np.concatenate([piece.is_after_plain for piece in pieces]),
     )
-    return frame if len(exceptions) == 0 else _patched(body, frame, exceptions, starts, ends)
 
 
-def _fractions(buffer: Bytes, instants: Places) -> tuple[npt.NDArray[np.int64], Places]:
-    """Microseconds of each instant's fraction, cut, and its length with the Z (0: not of this form)."""
-    marks = buffer[instants + 19]
-    widths = np.where(marks == ord("Z"), 20, 0)
-    micros = np.zeros(len(instants), dtype=np.int64)
-    broken = np.flatnonzero(marks == ord("."))
+def _looked_at(buffer: Bytes, template: _Template, row: _Row, starts: Places, words: Words) -> _Found:
+    seconds, is_instant, marks = whole_seconds(*(words[:, row.instant + place] for place in range(3)))
+    instants = seconds * 1_000_000
+    numbers = starts + (len(template.head) + WHOLE + len(template.middle))
+    is_begun = is_instant & (marks == ord("Z")) & _holds(words, row.middle)
+    broken = np.flatnonzero(is_instant & (marks == ord(".")))
     if len(broken):
-        digits = _windows(buffer, instants[broken] + 20, 10)
-        is_digit = np.logical_and.accumulate((digits >= ord("0")) & (digits <= ord("9")), axis=1)
-        length = is_digit.sum(axis=1)
-        closed = digits[np.arange(len(broken)), np.minimum(length, 9)] == ord("Z")
-        widths[broken] = np.where((length > 0) & (length < 10) & closed, 21 + length, 0)
-        weights = 10 ** np.arange(5, -1, -1, dtype=np.int64)
-        micros[broken] = np.where(is_digit[:, :6], digits[:, :6] - ord("0"), 0).astype(np.int64) @ weights
-    return micros, widths
+        digits_at = starts[broken] + len(template.head) + WHOLE
+        micros, lengths = fractions(buffer, digits_at)
+        instants[broken] += micros
+        after = digits_at + lengths + 1
+        count = -(-len(template.middle) // _WORD)
+        after_words = words_at(buffer, np.minimum(after, len(buffer) - count * _WORD), count)
+        is_begun[broken] = (lengths > 0) & _holds(after_words, _checks(template.middle, 0))
+        numbers[broken] = after + len(template.middle)
+    return _Found(starts, instants, np.where(is_begun, numbers, 0), _holds(words, row.closing))
 
 
-def _seconds(buffer: Bytes, instants: Places) -> npt.NDArray[np.int64] | None:
-    """Whole seconds since 1970 of `YYYY-MM-DDTHH:MM:SS`; None when one is no instant."""
-    texts = np.ascontiguousarray(_windows(buffer, instants, 19))
-    offsets = np.arange(0, 19 * (len(instants) + 1), 19, dtype=np.int64)
-    array = pa.Array.from_buffers(pa.large_string(), len(instants), [None, pa.py_buffer(offsets), pa.py_buffer(texts)])
+def _numbered(body: bytes, template: _Template, found: _Found, columns: Columns) -> Flags:
+    """Fill in the numbers of plain samples that another follows; which those are."""
+    buffer = np.frombuffer(body, np.uint8)
+    is_plain = np.zeros(len(found.starts), np.bool_)
+    for first in range(0, len(is_plain) - 1, _PIECE_SAMPLES):
+        # The last sample of all has no next: it is looked at alone.
+        piece = slice(first, min(first + _PIECE_SAMPLES, len(is_plain) - 1))
+        following = slice(first + 1, piece.stop + 1)
+        begins = found.numbers[piece]
+        ends = found.starts[following] - len(template.closing)
+        is_number = found.is_after_plain[following] & (begins > 0) & (ends > begins)
+        is_number &= _NUMBER_LETTERS[buffer[begins]]
+        values = _numbers(body, begins, ends, is_number)
+        # Numbers beyond the range, and words that JSON does not know, such as -inf, are not plain.
+        is_number &= np.isfinite(values)
+        columns.values[piece] = values
+        is_plain[piece] = is_number
+    return is_plain
+
+
+def _numbers(body: bytes, begins: Places, ends: Places, is_number: Flags) -> npt.NDArray[np.float64]:
+    """The numbers written there; anything where there is none. Raises ArrowInvalid for what only begins as a number."""
+    # Arrow reads the body as texts one after the other: a number, what stands up to the next one (null), a number…
+    count = len(begins)
+    offsets = np.empty(2 * count, np.int32)
+    offsets[::2] = begins
+    offsets[1::2] = ends
+    is_valid = np.zeros(2 * count, np.bool_)
+    is_valid[::2] = is_number
+    buffers = [pa.py_buffer(np.packbits(is_valid, bitorder="little")), pa.py_buffer(offsets), pa.py_buffer(body)]
+    texts = pa.Array.from_buffers(pa.string(), 2 * count - 1, buffers)
+    return np.frombuffer(texts.cast(pa.float64()).buffers()[1], np.float64)[: 2 * count - 1 : 2]
+
+
+def _exceptions(
+    body: bytes, template: _Template, found: _Found, places: Places, columns: Columns
+) -> dict[int, int] | None:
+    """Fill in the samples that are not plain, or the last of their lists; where each ends. None: too many, or broken."""
+    plain = re.compile(_NUMBER + re.escape(template.tail))
+    starts = found.starts
+    ends: dict[int, int] = {}
+    odd: list[int] = []
+    texts: list[bytes] = []
     try:
-        seconds = array.cast(pa.timestamp("s"))
-    except pa.ArrowInvalid:
+        for place in places.tolist():
+            start, begin = int(starts[place]), int(found.numbers[place])
+            after = int(starts[place + 1]) if place + 1 < len(starts) else len(body)
+            match = plain.match(body, begin, after) if begin else None
+            if match is not None and isfinite(number := float(match[1])):
+                columns.values[place] = number
+                ends[place] = match.end()
+                continue
+            text = body[start:after].decode()
+            _, length = _scanner.raw_decode(text)
+            texts.append(text[:length].encode())
+            ends[place] = start + len(texts[-1])
+            odd.append(place)
+            if len(odd) > _MOST_EXCEPTIONS * len(starts):
+                return None
+        samples = _samples.decode(b"[" + b",".join(texts) + b"]")
+        if len(samples) != len(odd) or any(sample.Timestamp is None for sample in samples):
+            return None
+        columns.put(odd, samples)
+    except (ValueError, RecursionError, msgspec.DecodeError):
         return None
-    # Its own way to numpy imports pandas on first use.
-    return np.frombuffer(seconds.buffers()[1], dtype=np.int64)[: len(instants)]
+    return ends
 
 
-def _numbers(body: bytes, buffer: Bytes, places: Places, lengths: Places) -> pl.Series:
-    """The numbers written there; null where there is none."""
-    # Arrow's string views point into the body: length, then for long texts four first bytes, buffer and offset, for
-    # texts of at most twelve bytes the text itself.
-    views = np.zeros((len(places), 4), dtype=np.int32)
-    views[:, 0] = lengths
-    views[:, 3] = places
-    first = _windows(buffer, places, 12)
-    views[:, 1] = np.ascontiguousarray(first[:, :4]).view(np.int32)[:, 0]
-    is_short = lengths <= 12
-    short = first[is_short].copy()
-    short[np.arange(12)[None, :] >= lengths[is_short][:, None]] = 0
-    views.view(np.uint8)[is_short, 4:] = short
-    texts = pa.Array.from_buffers(pa.string_view(), len(places), [None, pa.py_buffer(views), pa.py_buffer(body)])
-    series = pl.Series(texts, dtype=pl.String)
-    numbers = series.cast(pl.Float64, strict=False)
-    # Polars reads words that JSON does not know as numbers: those are no plain ones.
-    return numbers.set(numbers.is_nan() | numbers.is_infinite(), None)
-
-
-def _patched(body: bytes, frame: pl.DataFrame, places: Places, starts: Places, ends: Places) -> pl.DataFrame | None:
-    """The frame with those rows decoded alone, each as `recorded_frame` has it."""
-    samples: list[Sample] = []
-    for place in places.tolist():
-        try:
-            sample = _sample.decode(body[int(starts[place]) : int(ends[place])])
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return None
-        if sample.Timestamp is None:
-            return None
-        samples.append(sample)
+def _whole(
+    body: bytes, template: _Template, starts: Places, ends: dict[int, int], columns: Columns
+) -> PlainPage | None:
+    """The page whose samples these are, if all else of it is what a page has. Each run of samples is cut out of it."""
+    pieces = [body[: int(starts[0])]]
+    lengths: list[int] = []
+    first = 0
+    for place, end in ends.items():
+        after = int(starts[place + 1]) if place + 1 < len(starts) else len(body)
+        between = body[end:after]
+        if between == template.between and place + 1 < len(starts):
+            continue
+        # A run's number stands where it stood.
+        pieces += [b"%d" % len(lengths), between]
+        lengths.append(place + 1 - first)
+        first = place + 1
     try:
-        single = recorded_frame([(0, samples)])
-    except ValueError:
+        skeleton = _skeleton.decode(b"".join(pieces))
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    columns = ("observed_at_utc", "value", "state_code", "is_good", "is_questionable")
-    return frame.with_columns(frame[name].scatter(places, single[name]) for name in columns)
+    if skeleton.Items is None or skeleton.WebException is not None:
+        return None
+    if [run for stream in skeleton.Items for run in stream.Items] != list(range(len(lengths))):
+        return None
+    counts = [sum(lengths[run] for run in stream.Items) for stream in skeleton.Items]
+    return PlainPage(skeleton.Items, counts, columns)

@@ -9,9 +9,14 @@ import contextlib
 import gc
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import chain
+from math import nan
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
@@ -49,6 +54,53 @@ def collector_paused() -> Iterator[None]:
             _gc_holders -= 1
             if _gc_holders == 0 and _gc_was_on:
                 gc.enable()
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Samples in the order received: µs since 1970, values (NaN: null), flags, and state codes by place."""
+
+    instants: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    is_good: npt.NDArray[np.bool_]
+    is_questionable: npt.NDArray[np.bool_]
+    codes: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of_good(cls, instants: npt.NDArray[np.int64], *, is_good: bool, is_questionable: bool) -> Columns:
+        """Samples of these instants, all with these flags and without a value so far."""
+        count = len(instants)
+        return cls(instants, np.full(count, np.nan), np.full(count, is_good), np.full(count, is_questionable))
+
+    def put(self, places: Sequence[int], samples: Sequence[Sample]) -> None:
+        """Set these places to samples that all have a timestamp. Raises ValueError for an unreadable one."""
+        if not places:
+            return
+        self.instants[np.array(places)] = instants([sample.Timestamp or "" for sample in samples]).to_physical()
+        for place, sample in zip(places, samples, strict=True):
+            value, code = (sample.Value, None) if sample.Value.__class__ is float else _one(sample.Value)
+            if sample.Errors:
+                value = None
+            self.values[place] = nan if value is None else value
+            self.is_good[place] = sample.Good and value is not None
+            self.is_questionable[place] = sample.Questionable
+            if code is not None and -(2**15) <= code < 2**15:
+                self.codes[place] = code
+
+    def frame(self, tag_ids: npt.NDArray[np.uint32]) -> pl.DataFrame:
+        """The samples as rows of `RECORDED_SCHEMA`, under these tag ids."""
+        codes = pl.repeat(None, len(tag_ids), dtype=pl.Int16, eager=True)
+        if self.codes:
+            codes = codes.scatter(list(self.codes), pl.Series(list(self.codes.values()), dtype=pl.Int16))
+        columns = {
+            "tag_id": pl.Series(tag_ids),
+            "observed_at_utc": pl.Series(self.instants).cast(_INSTANT),
+            "value": pl.Series(self.values, nan_to_null=True),
+            "state_code": codes,
+            "is_good": pl.Series(self.is_good),
+            "is_questionable": pl.Series(self.is_questionable),
+        }
+        return pl.DataFrame(columns, schema=RECORDED_SCHEMA)
 
 
 def instants(texts: Sequence[str]) -> pl.Series:
@@ -89,14 +141,59 @@ def recorded_frame(streams: Iterable[tuple[int, Sequence[Sample]]]) -> pl.DataFr
     )
 
 
-def single(frame: pl.DataFrame) -> pl.DataFrame:
-    """Rows of a frame in the order of tag and instant: of several at one instant the last received stands."""
-    ordered = frame.sort("tag_id", "observed_at_utc", maintain_order=True)
+def between(frame: pl.DataFrame, start: datetime | None, end: datetime) -> pl.DataFrame:
+    """Rows from `start` (None: from any time) to before `end`; the frame itself where that is all of it."""
+    first, last = frame["observed_at_utc"].min(), frame["observed_at_utc"].max()
+    if not isinstance(first, datetime) or not isinstance(last, datetime):
+        return frame
+    if last < end and (start is None or first >= start):
+        return frame
+    is_inside = pl.col("observed_at_utc") < end
+    return frame.filter(is_inside if start is None else is_inside & (pl.col("observed_at_utc") >= start))
+
+
+# Shorter runs are sorted rather than put together: each costs as much as some hundred rows.
+_SHORTEST_RUN = 256
+
+
+def single(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Rows of the frames in the order of tag and instant: of several at one instant the last received stands."""
+    together = _by_tag(frames)
+    if _is_single(together):
+        return together
+    ordered = together.sort("tag_id", "observed_at_utc", maintain_order=True)
     # Neighbours tell: much cheaper than hashing every pair.
     is_last = (pl.col("tag_id") != pl.col("tag_id").shift(-1)) | (
         pl.col("observed_at_utc") != pl.col("observed_at_utc").shift(-1)
     )
     return ordered.filter(is_last.fill_null(value=True))
+
+
+def _by_tag(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """All rows, those of a tag together as far as that is cheap, in the order received."""
+    runs: list[tuple[int, pl.DataFrame]] = []
+    rows = 0
+    for frame in frames:
+        tags = frame["tag_id"].to_numpy()
+        begins = np.flatnonzero(tags[1:] != tags[:-1]) + 1
+        ends = [*begins.tolist(), len(tags)]
+        rows += len(tags)
+        if (len(runs) + len(ends)) * _SHORTEST_RUN > rows + len(ends) * _SHORTEST_RUN:
+            return pl.concat([RECORDED_SCHEMA.to_frame(), *frames], rechunk=True)
+        begin = 0
+        for end in ends:
+            if end > begin:
+                runs.append((int(tags[begin]), frame[begin:end]))
+            begin = end
+    runs.sort(key=lambda run: run[0])
+    return pl.concat([RECORDED_SCHEMA.to_frame(), *(run for _, run in runs)], rechunk=True)
+
+
+def _is_single(frame: pl.DataFrame) -> bool:
+    """Whether rows stand in the order of tag and instant, each instant once."""
+    tags, instants_ = frame["tag_id"].to_numpy(), frame["observed_at_utc"].to_physical().to_numpy()
+    is_after = (tags[1:] == tags[:-1]) & (instants_[1:] > instants_[:-1])
+    return bool(np.all(is_after | (tags[1:] > tags[:-1])))
 
 
 def _values(samples: list[Sample]) -> tuple[pl.Series, pl.Series, pl.Series | None]:

@@ -13,14 +13,15 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from pipelines.sources.payloads_pi import RawStreamSet, Sample, WebException
-from pipelines.sources.pi_web_api_columns import page_frame
-from pipelines.sources.pi_web_api_frame import RECORDED_SCHEMA, collector_paused, recorded_frame
+from pipelines.sources.payloads_pi import Sample, StreamSet, WebException
+from pipelines.sources.pi_web_api_columns import plain_page
+from pipelines.sources.pi_web_api_frame import RECORDED_SCHEMA, Columns, collector_paused, recorded_frame
 
-_outer = msgspec.json.Decoder(RawStreamSet)
-_items = msgspec.json.Decoder(list[Sample])
+_sets = msgspec.json.Decoder(StreamSet)
 # Timestamps are compared by whole seconds: an archive may answer with another precision than it was asked in.
 _SLACK = timedelta(seconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Page:
 
     Items: list[PageStream] | None = None
     WebException: WebException | None = None
-    # Columns of all streams, tag_id being the stream's place; or the samples of each.
-    plain: pl.DataFrame | None = None
+    # Columns of all streams, one stream after the other; or the samples of each.
+    plain: Columns | None = None
     lists: list[list[Sample]] = field(default_factory=list)
 
     def frame(self, tag_ids: Mapping[int, int]) -> pl.DataFrame:
@@ -49,22 +50,21 @@ class Page:
             return RECORDED_SCHEMA.to_frame()
         if self.plain is None:
             return recorded_frame((tag_id, self.lists[place]) for place, tag_id in tag_ids.items())
-        count = len(self.Items or [])
-        ids = np.zeros(count, dtype=np.uint32)
-        ids[list(tag_ids)] = list(tag_ids.values())
-        places = self.plain["tag_id"].to_numpy()
-        frame = self.plain.with_columns(tag_id=pl.Series(ids[places]))
-        if len(tag_ids) == count:
+        streams = self.Items or []
+        counts = [stream.count for stream in streams]
+        frame = self.plain.frame(
+            np.repeat(np.array([tag_ids.get(place, 0) for place in range(len(streams))], np.uint32), counts)
+        )
+        if len(tag_ids) == len(streams):
             return frame
-        is_asked = np.zeros(count, dtype=bool)
-        is_asked[list(tag_ids)] = True
-        return frame.filter(pl.Series(is_asked[places]))
+        return frame.filter(pl.Series(np.repeat([place in tag_ids for place in range(len(streams))], counts)))
 
     def outside(self, start: datetime, end: datetime) -> str | None:
         """A timestamp that lies outside the window; None when none does. Samples are in order, so the ends tell."""
         if self.plain is not None:
-            for instant in (self.plain["observed_at_utc"].min(), self.plain["observed_at_utc"].max()):
-                if isinstance(instant, datetime) and not start - _SLACK <= instant <= end + _SLACK:
+            for micros in (self.plain.instants.min(), self.plain.instants.max()):
+                instant = _EPOCH + int(micros) * _MICROSECOND
+                if not start - _SLACK <= instant <= end + _SLACK:
                     return instant.isoformat()
             return None
         first, last = (each.astimezone(UTC).isoformat()[:19] for each in (start, end))
@@ -80,20 +80,19 @@ class PageDecoder:
 
     def decode(self, body: bytes) -> Page:
         """The page; every value is looked at."""
-        outer = _outer.decode(body)
-        if outer.Items is None or outer.WebException is not None:
-            return Page(None, outer.WebException)
-        plain = page_frame(body, [(place, stream.Items) for place, stream in enumerate(outer.Items)])
+        plain = plain_page(body)
         if plain is not None:
-            counts = np.bincount(plain["tag_id"].to_numpy(), minlength=len(outer.Items)).tolist()
-            streams = [
-                PageStream(stream.WebId, stream.Name, count) for stream, count in zip(outer.Items, counts, strict=True)
-            ]
-            return Page(streams, plain=plain)
+            pairs = zip(plain.streams, plain.counts, strict=True)
+            return Page([PageStream(stream.WebId, stream.Name, count) for stream, count in pairs], plain=plain.columns)
         with collector_paused():
-            lists = [_items.decode(stream.Items) for stream in outer.Items]
+            answer = _sets.decode(body)
+        if answer.Items is None or answer.WebException is not None:
+            return Page(None, answer.WebException)
+        lists = [stream.Items for stream in answer.Items]
         streams = [
-            PageStream(stream.WebId, stream.Name, len(samples), all(each.Timestamp is not None for each in samples))
-            for stream, samples in zip(outer.Items, lists, strict=True)
+            PageStream(
+                stream.WebId, stream.Name, len(stream.Items), all(each.Timestamp is not None for each in stream.Items)
+            )
+            for stream in answer.Items
         ]
         return Page(streams, lists=lists)

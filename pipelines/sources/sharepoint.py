@@ -44,13 +44,15 @@ T = TypeVar("T")
 class ListChanges:
     """Changed items, ids of deleted ones, and the link for next time: store it once the changes are committed.
 
-    `is_full` says that `extract` holds the whole list (a first read, or Graph has forgotten the old link).
+    `is_full` says that `extract` holds the whole list (a first read, or Graph has forgotten the old link). `fields` are
+    those that the link asks for: give them back with it.
     """
 
     extract: Extract
     deleted: tuple[str, ...]
     delta_link: str
     is_full: bool
+    fields: str = ""
 
 
 class GraphClient:
@@ -140,11 +142,35 @@ class GraphClient:
         items, tally = self._items(asking, start, f"list {list_name}")
         return self._extract(items.values(), resolved, tally, f"items of list {list_name}")
 
-    def list_changes(self, list_name: str, columns: Columns, *, delta_link: str = "", dataset: str = "") -> ListChanges:
-        """Items changed since `delta_link` was given; without one, or when Graph has forgotten it (410), all items."""
+    def list_whole(self, list_name: str, columns: Columns, *, dataset: str = "") -> ListChanges:
+        """All items as `list_items` has them, and the link to what changes from now on.
+
+        The link is taken first: what changes while the items are read comes again, and nothing is lost. The items are not
+        taken from the delta query, which has left fields out (sources.md B.3).
+        """
         asking = Asking(SOURCE, dataset or list_name)
         resolved = self._resolved(asking, list_name, as_mappings(columns))
-        start = f"{self._list_url(asking, list_name)}/items/delta?{_expand(resolved)}"
+        address, fields = f"{self._list_url(asking, list_name)}/items", _expand(resolved)
+        _, latest = self._items(
+            asking, f"{address}/delta?{fields}&token=latest", f"the latest place in list {list_name}"
+        )
+        items, tally = self._items(asking, f"{address}?{fields}&$top={PAGE_ITEMS}", f"list {list_name}")
+        extract = self._extract(items.values(), resolved, tally, f"items of list {list_name}")
+        return ListChanges(extract, (), self._link(asking, list_name, latest), is_full=True, fields=fields)
+
+    def list_changes(
+        self, list_name: str, columns: Columns, *, delta_link: str = "", fields: str = "", dataset: str = ""
+    ) -> ListChanges:
+        """Items changed since `delta_link` was given; without one, or when Graph has forgotten it (410), all items.
+
+        All items too where the list's columns have moved, so that the link no longer asks for `fields` that are needed.
+        """
+        asking = Asking(SOURCE, dataset or list_name)
+        resolved = self._resolved(asking, list_name, as_mappings(columns))
+        needed = _expand(resolved)
+        start = f"{self._list_url(asking, list_name)}/items/delta?{needed}"
+        if fields not in ("", needed):
+            delta_link = ""
         is_full = not delta_link
         try:
             items, tally = self._items(asking, delta_link or start, f"changes of list {list_name}")
@@ -153,19 +179,27 @@ class GraphClient:
                 raise
             is_full = True
             items, tally = self._items(asking, start, f"changes of list {list_name}, from the start")
-        if not tally.delta_link:
-            raise SourceBroken(asking, asked=f"changes of list {list_name}", came="pages without a delta link")
+        link = self._link(asking, list_name, tally)
         kept = [item for item in items.values() if item.deleted is None]
         return ListChanges(
             extract=self._extract(kept, resolved, tally, f"changes of list {list_name}"),
             deleted=tuple(item.id for item in items.values() if item.deleted is not None),
-            delta_link=tally.delta_link,
+            delta_link=link,
             is_full=is_full,
+            fields=needed,
         )
 
     def workbook_version(self, path: str, *, dataset: str = "") -> str:
-        """The mark of a workbook's content (cTag); equal marks need no download."""
-        return self._drive_item(Asking(SOURCE, dataset or path), path).c_tag
+        """The mark of a workbook's content (cTag, else eTag); equal marks need no download."""
+        return self._drive_item(Asking(SOURCE, dataset or path), path).version
+
+    def changed_workbook(self, mapping: WorkbookMapping, version: str) -> Extract | None:
+        """The workbook as `read` gives it; None, and no download, where its content still has this version."""
+        asking = Asking(SOURCE, mapping.dataset or mapping.path)
+        item = self._drive_item(asking, mapping.path)
+        if version and item.version == version:
+            return None
+        return self._sheet(asking, item, mapping.path, mapping.sheet, mapping.header_row, mapping.columns)
 
     def workbook(self, path: str, sheet: str, header_row: int, columns: Columns, *, dataset: str = "") -> Extract:
         """Rows of a sheet, in canonical columns; `header_row` counts from 1, columns without a type are text.
@@ -174,7 +208,11 @@ class GraphClient:
         there are when the mapped ones are not.
         """
         asking = Asking(SOURCE, dataset or path)
-        item = self._drive_item(asking, path)
+        return self._sheet(asking, self._drive_item(asking, path), path, sheet, header_row, columns)
+
+    def _sheet(
+        self, asking: Asking, item: DriveItem, path: str, sheet: str, header_row: int, columns: Columns
+    ) -> Extract:
         body, received = self._download(asking, path, item)
         try:
             cast = read_sheet(body, sheet, header_row, as_mappings(columns), zone=self._zone)
@@ -192,8 +230,13 @@ class GraphClient:
             request=f"sheet {sheet} of {path}",
             pages=1,
             bytes=received,
-            version=item.c_tag,
+            version=item.version,
         )
+
+    def _link(self, asking: Asking, list_name: str, tally: _Tally) -> str:
+        if not tally.delta_link:
+            raise SourceBroken(asking, asked=f"changes of list {list_name}", came="pages without a delta link")
+        return tally.delta_link
 
     def _resolved(self, asking: Asking, list_name: str, columns: Sequence[ColumnMapping]) -> list[ColumnMapping]:
         declared = []

@@ -92,9 +92,7 @@ def _restatements(ws: Workspace, days: Sequence[date], before: pl.DataFrame, aft
 
 def _without_file(ws: Workspace, files: pl.DataFrame) -> list[date]:
     missing = [
-        day
-        for day, table, partition, sha256 in files.iter_rows()
-        if not (ws.lake.root / table / partition / f"{sha256}.parquet").is_file()
+        day for day, table, partition, sha256 in files.iter_rows() if not ws.lake.has_file(table, partition, sha256)
     ]
     return sorted(set(missing))
 
@@ -107,9 +105,8 @@ def _state(ws: Workspace, files: pl.DataFrame, days: Sequence[date]) -> Mapping[
         frames = [empty(table)]
         parts = wanted.filter(pl.col("table_name") == table).partition_by("partition", "sha256", as_dict=True)
         for (partition, sha256), rows in parts.items():
-            path = ws.lake.root / table / str(partition) / f"{sha256}.parquet"
             held = pl.col("production_date").is_in(rows["production_date"].to_list())
-            frames.append(pl.scan_parquet(path, glob=False).filter(held).collect())
+            frames.append(ws.lake.scan_file(table, str(partition), str(sha256)).filter(held).collect())
         state[table] = pl.concat(frames)
     return state
 
@@ -117,16 +114,16 @@ def _state(ws: Workspace, files: pl.DataFrame, days: Sequence[date]) -> Mapping[
 def _of_this_run(ws: Workspace, first: date) -> pl.DataFrame:
     """Restatements that this run found of the days before: a long range of days is computed piece by piece."""
     begin, end = first - timedelta(days=revisions.EARLIER_DAYS), first - timedelta(days=1)
-    paths = [
-        part.path
+    parts = [
+        part
         for part in ws.lake.partitions(RESTATEMENT, begin, end)
         if len(part.partition) == _DAY
         and (sidecar := ws.lake.sidecar(RESTATEMENT, part.partition)) is not None
         and sidecar.run_id == ws.run_id
     ]
-    if not paths:
+    if not parts:
         return empty(RESTATEMENT)
-    rows = pl.read_parquet(paths, glob=False)
+    rows = ws.lake.scan_parts(parts).collect()
     return rows.filter(pl.col("known_at_utc") == pl.col("known_at_utc").max().over("production_date"))
 
 

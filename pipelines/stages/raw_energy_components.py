@@ -1,53 +1,64 @@
 """Raw Energy Components: daily datasets by production day, registers as snapshots.
 
-A dataset that the site does not map is written empty: "none here" is a statement too.
+A dataset that the site does not map is written empty: "none here" is a statement too. What of the labels is read, and
+what is left as it stands, is decided in raw_energy_components_changes.
 """
 
 from collections.abc import Sequence
-from datetime import date, time, timedelta
+from datetime import date
 
 import polars as pl
 
-from pipelines.lake import empty
+from pipelines.lake import Written, empty
 from pipelines.sources.config import EcRestConfig
 from pipelines.sources.ec_oracle import EcOracle
 from pipelines.sources.ec_rest import EcRest
+from pipelines.sources.energy_components import EnergyComponents
 from pipelines.sources.extract import Progress
+from pipelines.sources.mapping import STAMP
 from pipelines.stages.attempt import attempt
-from pipelines.stages.raw_frames import canonical, in_every_label, in_labels, rejected_rows, set_aside
+from pipelines.stages.raw_energy_components_changes import PREFIX, REJECTED, Taken, address, take
+from pipelines.stages.raw_frames import canonical
+from pipelines.stages.raw_tally import Tally, standing
 from pipelines.stages.stage import Stage, StageResult
 from pipelines.stages.workspace import Workspace
-from warehouse.catalog.tables import TABLES
+from pipelines.watermark import OVERLAP, SnapshotRead, basis_of, is_recent, read_watermark, write_watermark
 
 SOURCE = "energy_components"
-PREFIX = "raw_energy_components__"
 DAILY_DATASETS = ("stream_day", "well_day", "potential_day", "deferment_day", "tank_day", "deferment_event")
 REGISTER_DATASETS = ("cargo", "capacity")
-REJECTED = f"{PREFIX}rejected_row"
+_BEGINNING = date(1900, 1, 1)
 
 
 def extract_daily(ws: Workspace, labels: Sequence[date]) -> StageResult:
-    """Read every daily dataset over the labels and replace their partitions. Raises SourceError."""
+    """Bring every daily dataset up to date over the labels: read what can have changed, replace what was read.
+
+    Raises SourceError.
+    """
     result = StageResult()
-    rejected: list[pl.DataFrame] = [empty(REJECTED)]
     if ws.energy_components is None:
-        for dataset in DAILY_DATASETS:
-            result.tables[PREFIX + dataset] = ws.write(PREFIX + dataset, empty(PREFIX + dataset), labels)
-        result.tables[REJECTED] = ws.write(REJECTED, rejected[0], labels)
+        for table in (*(PREFIX + dataset for dataset in DAILY_DATASETS), REJECTED):
+            result.tables[table] = ws.write(table, empty(table), labels)
         return result
+    tally = Tally()
     with attempt(ws, SOURCE) as record, _client(ws) as client:
         # Everything is read before anything is written: a source that fails midway leaves no half-renewed day.
-        frames = {name: _read(ws, client, name, labels, rejected) for name in DAILY_DATASETS}
-        for name, frame in frames.items():
-            result.tables[PREFIX + name] = ws.write(PREFIX + name, frame, labels, f"{name} {labels[0]} to {labels[-1]}")
-        result.tables[REJECTED] = ws.write(REJECTED, pl.concat(rejected), labels)
-        record.data_as_of(_newest(ws, frames["stream_day"], frames["well_day"]))
+        taken = {name: take(ws, client, name, labels, tally) for name in DAILY_DATASETS}
+        for part in taken.values():
+            result.tables[part.table] = _renewed(ws, part, labels)
+        result.tables[REJECTED] = _renewed_rejected(ws, list(taken.values()), labels)
+        # Last, when all that they speak of stands: killed before this, the next run reads a little again.
+        for part in taken.values():
+            if part.watermark is not None:
+                write_watermark(ws.lake, part.table, part.watermark)
+        record.data_as_of(_newest(ws, taken["stream_day"].frame, taken["well_day"].frame))
     result.figures["rows rejected"] = sum(w.entry.rows for w in result.tables[REJECTED])
+    result.figures |= tally.figures("days of datasets")
     return result
 
 
 def extract_register(ws: Workspace, _labels: Sequence[date]) -> StageResult:
-    """Renew the snapshots of cargoes and capacities. Raises SourceError."""
+    """Bring the snapshots of cargoes and capacities up to date. Raises SourceError."""
     result = StageResult()
     provenance = ws.provenance("registers")
     if ws.energy_components is None:
@@ -55,14 +66,11 @@ def extract_register(ws: Workspace, _labels: Sequence[date]) -> StageResult:
             table = PREFIX + dataset
             result.tables[table] = [ws.lake.write_snapshot(table, empty(table), provenance=provenance)]
         return result
+    tally = Tally()
     with attempt(ws, SOURCE), _client(ws) as client:
         for dataset in REGISTER_DATASETS:
-            table = PREFIX + dataset
-            frame = empty(table)
-            if dataset in ws.datasets:
-                extract = client.read(dataset, date(1900, 1, 1), ws.latest_label)
-                frame = canonical(table, extract.frame)
-            result.tables[table] = [ws.lake.write_snapshot(table, frame, provenance=provenance)]
+            result.tables[PREFIX + dataset] = [_register(ws, client, dataset, tally)]
+    result.figures = dict(tally.figures("registers"))
     return result
 
 
@@ -74,7 +82,7 @@ def first_label(ws: Workspace) -> date | None:
     with attempt(ws, SOURCE), _client(ws) as client:
         for name in ("stream_day", "well_day", "potential_day", "tank_day"):
             if name in ws.datasets:
-                days = client.read(name, date(1900, 1, 1), ws.latest_label).frame["production_date"].drop_nulls()
+                days = client.read(name, _BEGINNING, ws.latest_label).frame["production_date"].drop_nulls()
                 if days.len():
                     found.append(days.min())  # type: ignore[arg-type]
     return min(found, default=None)
@@ -92,36 +100,66 @@ def _client(ws: Workspace) -> EcRest | EcOracle:
     return EcOracle(config, ws.datasets, zone=ws.site.zone, on_progress=on_progress)
 
 
-def _read(
-    ws: Workspace, client: EcRest | EcOracle, dataset: str, labels: Sequence[date], rejected: list[pl.DataFrame]
-) -> pl.DataFrame:
-    table = PREFIX + dataset
+def _renewed(ws: Workspace, part: Taken, labels: Sequence[date]) -> list[Written]:
+    """The days read, written; the others as they stand."""
+    written = ws.write(part.table, part.frame, part.labels, f"{part.dataset} {labels[0]} to {labels[-1]}")
+    read = set(part.labels)
+    return written + standing(ws, part.table, [label for label in labels if label not in read])
+
+
+def _renewed_rejected(ws: Workspace, taken: Sequence[Taken], labels: Sequence[date]) -> list[Written]:
+    """Rejected rows of the days read replace those that stood there, dataset by dataset; a row stands once."""
+    read = {label for part in taken for label in part.labels}
+    todo = [label for label in labels if label in read]
+    if not todo:
+        return standing(ws, REJECTED, labels)
+    stood = ws.lake.read(REJECTED, labels[0], labels[-1])
+    for part in taken:
+        replaced = (pl.col("dataset") == part.dataset) & pl.col("production_date").is_in(part.labels)
+        stood = stood.filter(~replaced)
+    fresh = pl.concat([part.rejected for part in taken]).join(stood, on=["dataset", "row_id"], how="anti")
+    rows = pl.concat([stood, fresh]).filter(pl.col("production_date").is_in(todo))
+    return ws.write(REJECTED, rows, todo) + standing(ws, REJECTED, [label for label in labels if label not in read])
+
+
+def _register(ws: Workspace, client: EnergyComponents, dataset: str, tally: Tally) -> Written:
+    table, now = PREFIX + dataset, ws.now()
+    provenance = ws.provenance("registers")
     if dataset not in ws.datasets:
-        return empty(table)
-    # Events are asked by clock days: the last production day ends within the next one.
-    reach = timedelta(days=1) if dataset == "deferment_event" else timedelta(0)
-    extract = client.read(dataset, labels[0], labels[-1] + reach)
-    rejected.append(rejected_rows(dataset, labels[-1], extract.rejected))
-    frame = extract.frame
-    if dataset == "deferment_event":
-        starts = [ws.site.day_start, *(_time(s) for s in ws.site.facilities["day_start"].drop_nulls())]
-        frame = in_every_label(frame, labels, starts, "started_at_local", "ended_at_local")
-    frame = canonical(table, frame)
-    if dataset == "well_day":
-        frame = frame.with_columns(pl.col("flow_kind").fill_null(""))
-    frame, outside = in_labels(frame, labels)
-    keyless = pl.any_horizontal(pl.col(k).is_null() for k in TABLES[table].key)
-    frame, nameless = set_aside(frame, keyless, "key_present", f"a column of the key {TABLES[table].key} is null")
-    rejected.extend(rejected_rows(dataset, labels[-1], part) for part in (outside, nameless))
-    return frame
-
-
-def _time(text: str) -> time:
-    return time.fromisoformat(text)
+        return ws.lake.write_snapshot(table, empty(table), provenance=provenance)
+    basis = basis_of(address(ws.energy_components), ws.datasets[dataset], ws.site.zone)
+    mark = read_watermark(ws.lake, table, SnapshotRead, basis=basis, warn=ws.report)
+    entry = ws.lake.current(table, "all")
+    stamps = [] if mark is None or mark.seen_to is None else [mark.seen_to]
+    can_ask = not ws.is_full_read and client.tells_changes(dataset)
+    if mark and mark.seen_to and entry and mark.sha256 == entry.sha256 and can_ask and is_recent(mark.read_at, now):
+        extract = client.changes(dataset, mark.seen_to - OVERLAP, _BEGINNING, ws.latest_label)
+        tally.add(extract)
+        given = canonical(table, extract.frame)
+        different = given.join(ws.lake.read_snapshot(table), on=given.columns, how="anti", nulls_equal=True)
+        if different.is_empty() and extract.rejected.is_empty():
+            tally.unchanged += 1
+            ws.report(
+                f"Energy Components {dataset}: not read, nothing has changed since {mark.seen_to:%Y-%m-%d %H:%M}Z"
+            )
+            return Written(table, "all", entry, changed=False)
+    extract = client.read(dataset, _BEGINNING, ws.latest_label)
+    tally.add(extract)
+    tally.parts += 1
+    if extract.rejected.height:
+        ws.report(f"WARNING Energy Components {dataset}: {extract.rejected.height} rows do not parse and are left out")
+    frame = canonical(table, extract.frame)
+    written = ws.lake.write_snapshot(table, frame, provenance=provenance)
+    stamps += frame[STAMP].drop_nulls().to_list()
+    seen_to = min(now, max(stamps)) if stamps and not frame[STAMP].null_count() else None
+    write_watermark(
+        ws.lake, table, SnapshotRead(basis=basis, sha256=written.entry.sha256, read_at=now, seen_to=seen_to)
+    )
+    return written
 
 
 def _newest(ws: Workspace, *frames: pl.DataFrame) -> object:
-    """End of the newest production day that the source has a value of."""
+    """End of the newest production day that the source has a value of, as far as it was read."""
     days = [
         frame.filter(pl.col(value).is_not_null())["production_date"].max()
         for frame, value in zip(frames, ("volume", "oil_volume"), strict=True)

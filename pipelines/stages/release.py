@@ -36,6 +36,8 @@ def publish(ws: Workspace, _labels: Sequence[date]) -> StageResult:
 
     Raises ReleaseRefused with every gate that said no.
     """
+    if ws.mirror is not None:
+        ws.mirror.before_build()  # what other machines published, and read of the sources
     parts = _inputs(ws)
     labels = ws.lake.labels("out__daily_production")
     if not labels:
@@ -65,6 +67,7 @@ def publish(ws: Workspace, _labels: Sequence[date]) -> StageResult:
             high_water=high_water,
         ),
         progress=ws.report,
+        mirror=ws.mirror,
     )
     return StageResult(figures=_figures(result))
 

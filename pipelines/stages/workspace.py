@@ -6,23 +6,32 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 
 from pipelines import site as sites
+from pipelines.cron import next_run
 from pipelines.lake import Lake, Provenance, Written
+from pipelines.lake_store import ObjectLakeStore
 from pipelines.settings import Clock, Settings, clock
 from pipelines.site import Site
 from pipelines.sources.config import EcOracleConfig, EcRestConfig, PiConfig, SharePointConfig
 from pipelines.sources.mapping import DatasetMapping, SharePointMapping, parse_energy_components, parse_sharepoint
 from pipelines.transforms.production_day import ProductionCalendar
 from pipelines.transforms.units import UnitTable
+from warehouse.errors import StorageConflict, StorageFault
+from warehouse.mirror import Mirror
+from warehouse.object_store import Location
+from warehouse.remote import open_remote
+from warehouse.remote_documents import share_status
+from warehouse.status import SourceStatus
 
 log = logging.getLogger(__name__)
 Report = Callable[[str], None]
+NextRun = Callable[[str], datetime | None]
 # What a mapped column without a unit holds; "a | b" is a for liquids and b for gas.
 BASE_UNITS: Mapping[str, str] = {
     "volume": "bbl | scf",
@@ -59,6 +68,14 @@ class Workspace:
     report: Report = log.info
     # Bootstrap writes closed months as one file each; a refresh writes days.
     is_bootstrap: bool = False
+    # Read everything that is asked for, whatever the watermarks say has not changed.
+    is_full_read: bool = False
+    # When a source is read next by schedule; None where that is not known.
+    next_run: NextRun = lambda _source: None
+    # Where releases stand when they are shared between machines; None: in `warehouse_dir` alone.
+    mirror: Mirror | None = None
+    # What `write` has written: after a failure it tells which partitions were renewed before it.
+    written: list[Written] = field(default_factory=list, compare=False)
 
     @cached_property
     def calendar(self) -> ProductionCalendar:
@@ -100,7 +117,11 @@ class Workspace:
 
     def write(self, table: str, frame: pl.DataFrame, labels: Sequence[date], request: str = "") -> list[Written]:
         """Write a range of labels: whole closed months as months when bootstrapping, days otherwise."""
-        provenance = self.provenance(request)
+        written = self._write(table, frame, labels, self.provenance(request))
+        self.written.extend(written)
+        return written
+
+    def _write(self, table: str, frame: pl.DataFrame, labels: Sequence[date], provenance: Provenance) -> list[Written]:
         if not self.is_bootstrap:
             return self.lake.write_days(table, frame, labels, provenance=provenance)
         written: list[Written] = []
@@ -115,6 +136,15 @@ class Workspace:
             rows = frame.filter(pl.col("production_date").is_in(days))
             written.extend(self.lake.write_days(table, rows, days, provenance=provenance))
         return written
+
+    def share_status(self, status: SourceStatus) -> None:
+        """Tell other machines how an attempt at a source went; where they cannot be told, the next attempt does."""
+        if self.mirror is None:
+            return
+        try:
+            share_status(self.mirror.remote, status)
+        except (StorageFault, StorageConflict) as fault:
+            log.warning("the status of %s was not shared: %s", status.source, fault)
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
@@ -146,13 +176,24 @@ def label_range(first: date, last: date) -> list[date]:
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
+def _lake(place: Path | Location, operator: str) -> Lake:
+    return Lake(place / operator if isinstance(place, Path) else ObjectLakeStore(place.child(operator)))
+
+
+def _mirror(settings: Settings) -> Mirror | None:
+    if isinstance(settings.lake, Path):
+        return None
+    return Mirror(open_remote(settings.lake), settings.warehouse_dir)
+
+
 def open_workspace(settings: Settings, *, report: Report = log.info, is_bootstrap: bool = False) -> Workspace:
     """The workspace that the settings describe. Raises SiteError or SettingsError with every fault."""
     site = sites.load(settings.operator)
     as_of: datetime | None = settings.as_of or site.as_of
     return Workspace(
         site=site,
-        lake=Lake(settings.lake / site.operator),
+        lake=_lake(settings.lake, site.operator),
+        mirror=_mirror(settings),
         warehouse_dir=settings.warehouse_dir,
         now=clock(as_of),
         energy_components=settings.energy_components,
@@ -160,4 +201,6 @@ def open_workspace(settings: Settings, *, report: Report = log.info, is_bootstra
         sharepoint=settings.sharepoint,
         report=report,
         is_bootstrap=is_bootstrap,
+        # Schedules follow the machine's clock, a replay's too.
+        next_run=lambda source: next_run(settings.cron_lines(source), site.zone, datetime.now(UTC)),
     )

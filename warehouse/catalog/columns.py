@@ -22,18 +22,21 @@ NODE_LEVELS = ("facility", "hub", "asset", "system")
 NETWORK_RATE = "bbl/d | scf/d"
 NETWORK_VOLUME = "bbl | scf"
 
-DISPLAY: dict[str, tuple[str, float]] = {
+# Unit: display unit, and factor to it. No one factor serves a column of several networks: its parts, parted by ` | `, belong to
+# liquids and to gas in this order, and have the factors of the single units (kbbl 1e-3, MMscf 1e-6).
+DISPLAY: dict[str, tuple[str, float | None]] = {
     "bbl/d": ("kbbl/d", 1e-3),
     "scf/d": ("MMscf/d", 1e-6),
     "bbl": ("MMbbl", 1e-6),
     "scf": ("MMscf", 1e-6),
-    NETWORK_RATE: ("kbbl/d | MMscf/d", 1e-3),
-    NETWORK_VOLUME: ("kbbl | MMscf", 1e-3),
+    NETWORK_RATE: ("kbbl/d | MMscf/d", None),
+    NETWORK_VOLUME: ("kbbl | MMscf", None),
 }
 
 
 def _metadata(unit: str | None, formula: str | None, source: str | None) -> dict[str, Any]:
-    display_unit, display_scale = DISPLAY.get(unit or "", (unit, 1.0))
+    # What has no unit has no scale either: text, labels, flags.
+    display_unit, display_scale = DISPLAY.get(unit or "", (unit, None if unit is None else 1.0))
     return {
         "unit": unit,
         "display_unit": display_unit,

@@ -209,7 +209,11 @@ class Dictionary(dy.Schema):
     data_type = c.text("SQL type.", nullable=False)
     unit = c.text("Base unit.")
     display_unit = c.text("Display unit.")
-    display_scale = c.number("Factor from base to display unit.", None)
+    display_scale = c.number(
+        "Factor from base to display unit; null where the row's network decides: of units parted by ` | ` the first is of "
+        "liquids (factor 0.001), the second of gas (factor 0.000001).",
+        None,
+    )
     formula = c.text("Formula.")
     source = c.text("Source.")
     owner = c.text("Owner.")

@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-HEAVY = ("dagster", "polars", "pandas", "pyarrow", "dataframely", "numpy", "httpx", "warehouse.catalog", "pipelines")
+HEAVY = (
+    *("dagster", "polars", "pandas", "pyarrow", "dataframely", "numpy", "httpx", "jwt", "cryptography"),
+    *("warehouse.catalog", "pipelines"),
+)
 
 
 def test_import_of_the_application_then_nothing_heavy_is_loaded(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.negotiation import ENCODINGS, accepts_json, choose_encoding, compress, held_tags
+from api.negotiation import ENCODINGS, EXPORTS, accepted, accepts, choose_encoding, compress, held_tags, media_types
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,31 @@ def test_choose_encoding_when_callers_weigh_then_the_best_of_ours(header: bytes 
         (b"application/problem+json", False),
     ],
 )
-def test_accepts_json_when_ranges_overlap_then_the_most_specific_decides(header: bytes | None, accepted: bool) -> None:
-    assert accepts_json(header) is accepted
+def test_accepts_when_ranges_overlap_then_the_most_specific_decides(header: bytes | None, accepted: bool) -> None:
+    assert accepts(header, "/api/v1/summary") is accepted
+
+
+@pytest.mark.parametrize(
+    ("header", "chosen"),
+    [
+        (None, "application/vnd.apache.parquet"),
+        (b"*/*", "application/vnd.apache.parquet"),
+        (b"text/csv", "text/csv"),
+        (b"text/*;q=0.9, application/*;q=0.1", "text/csv"),
+        (b"application/vnd.apache.arrow.stream, text/csv;q=0.5", "application/vnd.apache.arrow.stream"),
+        (b"application/json", None),
+        (b"text/csv;q=0", None),
+    ],
+)
+def test_accepted_when_several_types_are_offered_then_the_callers_best(
+    header: bytes | None, chosen: str | None
+) -> None:
+    assert accepted(header, media_types(EXPORTS + "production_daily")) == chosen
+
+
+def test_accepts_of_an_export_then_its_route_decides() -> None:
+    assert accepts(b"application/json", EXPORTS + "production_daily")
+    assert media_types("/api/v1/summary") == ("application/json",)
 
 
 def test_held_tags_when_weak_and_many_then_bare_tags() -> None:

@@ -6,14 +6,15 @@ import json
 from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from pipelines.sources.payloads_pi import RawStreamSet, Sample
-from pipelines.sources.pi_web_api_columns import page_frame
+from pipelines.sources.payloads_pi import Sample
+from pipelines.sources.pi_web_api_columns import plain_page
 from pipelines.sources.pi_web_api_frame import recorded_frame
 from pipelines.sources.pi_web_api_page import PageDecoder
 
@@ -32,8 +33,10 @@ def body_of(streams: list[list[Any]], indent: int | None = None) -> bytes:
 
 
 def quick(body: bytes) -> pl.DataFrame | None:
-    outer = msgspec.json.decode(body, type=RawStreamSet)
-    return page_frame(body, [(place, stream.Items) for place, stream in enumerate(outer.Items or [])])
+    page = plain_page(body)
+    if page is None:
+        return None
+    return page.columns.frame(np.repeat(np.arange(len(page.counts), dtype=np.uint32), page.counts))
 
 
 def slow(streams: list[list[Any]]) -> pl.DataFrame:

@@ -20,7 +20,7 @@ def test_read_when_nothing_was_written_then_empty(tmp_path: Path) -> None:
 
 def test_write_when_read_back_then_equal_and_camel_case(tmp_path: Path) -> None:
     pi = SourceStatus(
-        source="pi", sla_seconds=7200, data_as_of=NOW, percent_good=97.5, circuit="halfOpen", next_run=NOW
+        source="pi", sla_seconds=7200, data_as_of=NOW, percent_good=97.5, circuit="halfOpen", next_run_at_utc=NOW
     )
     status = Status(updated_at_utc=NOW, sources={"pi": pi})
     write_status(tmp_path, status)
@@ -29,8 +29,20 @@ def test_write_when_read_back_then_equal_and_camel_case(tmp_path: Path) -> None:
     assert written["slaSeconds"] == 7200
     assert written["lastError"] is None
     assert set(written) == {
-        "source", "slaSeconds", "dataAsOf", "lastAttempt", "lastSuccess", "lastError", "percentGood", "circuit", "nextRun"
+        "source", "slaSeconds", "dataAsOf", "lastAttempt", "lastSuccess", "lastError", "percentGood", "circuit",
+        "circuitSinceUtc", "circuitNextTryAtUtc", "nextRunAtUtc",
     }  # fmt: skip
+
+
+def test_read_when_an_older_version_wrote_the_file_then_what_it_lacks_is_null(tmp_path: Path) -> None:
+    old = {"source": "pi", "slaSeconds": 7200, "lastError": "PI Web API: 503", "circuit": "closed", "nextRun": None}
+    (tmp_path / "status.json").write_text(json.dumps({"format": 1, "sources": {"pi": old}}))
+    pi = read_status(tmp_path).sources["pi"]
+    assert (pi.last_error, pi.circuit, pi.percent_good) == ("PI Web API: 503", "closed", None)
+    assert (pi.circuit_since_utc, pi.circuit_next_try_at_utc, pi.next_run_at_utc) == (None, None, None)
+    bare = {"source": "pi", "slaSeconds": 7200}
+    (tmp_path / "status.json").write_text(json.dumps({"sources": {"pi": bare}}))
+    assert read_status(tmp_path).sources["pi"].circuit is None
 
 
 def test_update_when_one_field_is_named_then_the_rest_and_other_sources_stay(tmp_path: Path) -> None:

@@ -1,0 +1,105 @@
+"""Counts shared by replicas in Redis. It is never waited for longer than a moment, and never a reason to refuse.
+
+Out of reach, each process counts for itself and tries again later: a limit protects the service, it must not stop it.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, cast
+
+from limits.aio.storage import RedisStorage
+
+from api.limits import Count, Rate
+from api.telemetry import logger
+
+WAIT_SECONDS = 0.05
+PAUSE_SECONDS = 5.0
+# Counts far from their limit are told in one go this often.
+SETTLE_SECONDS = 0.05
+PREFIX = "production-api"
+# Settling at the same time; more would only queue in the client's own connections.
+MAX_AT_ONCE = 64
+
+
+class SharedCounts:
+    """Keeps counts in Redis through the `limits` library. All calls on one loop."""
+
+    def __init__(self, url: str, now: Callable[[], float] = time.monotonic) -> None:
+        # Connections break off by the library's own limits too, so that none is left waiting after a time-out here.
+        self._storage = RedisStorage(
+            f"async+{url}",
+            implementation="redispy",
+            key_prefix=PREFIX,
+            socket_timeout=WAIT_SECONDS * 4,
+            socket_connect_timeout=WAIT_SECONDS * 4,
+        )
+        self._now = now
+        self._paused_until = 0.0
+        self._is_down = False
+        self._waiting: dict[tuple[str, str, int], tuple[Rate, Count]] = {}
+        self._settler: asyncio.Task[None] | None = None
+
+    async def settle(self, rate: Rate, caller: str, window: int, count: Count, *, wait: bool) -> None:
+        """Tells Redis what is new of the count and reads the whole. Never raises, and waits WAIT_SECONDS at most."""
+        if self._now() < self._paused_until:
+            return
+        if wait:
+            await self._try(rate, caller, window, count)
+            return
+        self._waiting[(rate.name, caller, window)] = (rate, count)
+        if self._settler is None or self._settler.done():
+            self._settler = asyncio.get_running_loop().create_task(self._settle_soon())
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        if self._settler is not None:
+            self._settler.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._settler
+        with suppress(Exception):  # a connection that is broken already
+            await cast(Any, self._storage.bridge).get_connection().aclose()
+
+    async def _settle_soon(self) -> None:
+        while self._waiting:
+            await asyncio.sleep(SETTLE_SECONDS)
+            waiting, self._waiting = self._waiting, {}
+            items = list(waiting.items())
+            for first in range(0, len(items), MAX_AT_ONCE):
+                if self._now() < self._paused_until:
+                    return
+                some = items[first : first + MAX_AT_ONCE]
+                await asyncio.gather(*(self._try(rate, key[1], key[2], count) for key, (rate, count) in some))
+
+    async def _try(self, rate: Rate, caller: str, window: int, count: Count) -> None:
+        told = count.own
+        count.own = 0
+        count.shared += told  # meanwhile counted as told
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                key = f"{rate.name}:{caller}"
+                if not count.is_read:
+                    previous = await self._storage.get(f"{key}:{window - 1}")
+                    count.previous, count.is_read = max(count.previous, previous), True
+                whole = await self._storage.incr(f"{key}:{window}", 2 * rate.seconds, amount=told)
+        except Exception as fault:  # noqa: BLE001 - whatever the store does, requests go on
+            # It may have been counted nevertheless; a request counted twice is better than none.
+            count.shared -= told
+            count.own += told
+            self._failed(fault)
+            return
+        # Others of this process may have settled the same count meanwhile: a count only grows.
+        count.shared = max(count.shared, whole) if told >= 0 else whole
+        if self._is_down:
+            self._is_down = False
+            logger.warning("rate limits are shared again")
+
+    def _failed(self, fault: BaseException) -> None:
+        self._paused_until = self._now() + PAUSE_SECONDS
+        if not self._is_down:
+            self._is_down = True
+            fields = {"fault": f"{type(fault).__name__}: {fault}"[:300]}
+            logger.warning(
+                "rate limits are counted by each process alone: Redis does not answer", extra={"fields": fields}
+            )
