@@ -121,7 +121,26 @@ def arrow(schema: Any, batches: Iterable[Any], labels: Labels) -> Iterator[bytes
     import pyarrow.ipc
 
     described = _described(schema, labels)
-    return _written(lambda sink: pyarrow.ipc.new_stream(sink, described), (batch.cast(described) for batch in batches))
+    return _written(
+        lambda sink: pyarrow.ipc.new_stream(sink, described), (_settled(batch.cast(described)) for batch in batches)
+    )
+
+
+def _settled(batch: Any) -> Any:
+    """The batch with zeros under its nulls: what DuckDB leaves there is whatever the memory held before."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    columns = []
+    for column in batch.columns:
+        if column.null_count and pa.types.is_primitive(column.type):
+            known = column.is_valid()
+            zeros = pa.Array.from_buffers(column.type, len(column), [None, pa.py_buffer(bytes(8 * len(column)))])
+            _, values = pc.if_else(known, column, zeros).buffers()
+            _, validity = known.buffers()
+            column = pa.Array.from_buffers(column.type, len(column), [validity, values], column.null_count)
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
 def csv(schema: Any, batches: Iterable[Any], _: Labels) -> Iterator[bytes]:

@@ -20,6 +20,22 @@ from warehouse.object_store import Location, is_object_url, location
 Units = Literal["base", "display"]
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 REFERENCE = Path(__file__).resolve().parent.parent / "pipelines" / "reference"
+# Of the storage that LAKE_URL names. AZURE_CLIENT_ID is the application that callers sign in to; the identity that opens the
+# storage is another one.
+STORAGE_NAMES = (
+    "AZURE_STORAGE_ACCOUNT_NAME",
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_SAS_TOKEN",
+    "AZURE_STORAGE_ENDPOINT",
+    "AZURE_STORAGE_TENANT_ID",
+    "AZURE_STORAGE_CLIENT_ID",
+    "AZURE_STORAGE_CLIENT_SECRET",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_ENDPOINT_URL",
+)
 # What a caller may send where the environment does not say; None would be no limit.
 DEFAULT_RATE: Rate | None = Rate("default", 6000, 60)
 EXPORTS_RATE: Rate | None = Rate("exports", 60, 60)
@@ -108,7 +124,7 @@ class _Reader:
 
     def _lake(self, url: str) -> Location | None:
         """A lake on object storage; one in a folder is the pipelines' own business."""
-        return location(url, self.given) if is_object_url(url) else None
+        return location(url, {n: self.given.get(n, "") for n in STORAGE_NAMES}) if is_object_url(url) else None
 
     def _operator_folder(self) -> Path | None:
         folder = operator_folder(self.given["OPERATOR"]) if "OPERATOR" in self.given else None

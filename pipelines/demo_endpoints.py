@@ -17,6 +17,7 @@ class Call:
     path: str
     show: Callable[[Any], str]
     status: int = 200
+    is_json: bool = True
 
 
 def _network(kpi: dict[str, Any], unit: str) -> str:
@@ -71,6 +72,27 @@ def _explanation(body: Any) -> str:
     return f"{body['value']:,.0f} {body['unit']} from {len(body['inputs'])} inputs, reproduced: {body['isReproduced']}"
 
 
+def _facility(body: Any) -> str:
+    series = body["series"]
+    return f"{body['status']}, {series['completeDays']} complete days, {body['openEventCount']} open events"
+
+
+def _events(body: Any) -> str:
+    return f"{len(body['events'])} of {body['total']} events from {body['from']}"
+
+
+def _freshness(body: Any) -> str:
+    return f"{body['status']}: " + ", ".join(f"{source['source']} {source['status']}" for source in body["sources"])
+
+
+def _dictionary(body: Any) -> str:
+    return f"{len(body['fields'])} fields"
+
+
+def _file(response: Any) -> str:
+    return str(response.headers["content-disposition"].partition("filename=")[2])
+
+
 def _ready(body: Any) -> str:
     return str(body.get("dataVersion") or body.get("status") or "ready")
 
@@ -93,7 +115,7 @@ def call_every_endpoint(base: str, say: Say) -> list[str]:
             begun = time.perf_counter()
             try:
                 response = client.get(call.path)
-                shown = call.show(response.json())
+                shown = call.show(response.json() if call.is_json else response)
                 is_right = response.status_code == call.status
                 status, size = str(response.status_code), len(response.content)
             except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
@@ -125,6 +147,14 @@ def _calls(client: httpx.Client) -> list[Call]:
         calls += [Call(f"/api/v1/hubs/{hub}/performance?window={w}", _performance) for w in ("7d", "30d", "90d")]
     return [
         *calls,
+        Call(f"/api/v1/facilities/{facility}", _facility),
+        Call("/api/v1/events?limit=20", _events),
+        Call("/api/v1/data-freshness", _freshness),
+        Call("/api/v1/data-dictionary", _dictionary),
+        *(
+            Call(f"/api/v1/exports/production_daily?format={name}", _file, is_json=False)
+            for name in ("parquet", "csv", "xlsx", "arrow")
+        ),
         Call("/api/v1/reconciliation?network=oil", _reconciliation),
         Call("/api/v1/changes", _changes),
         Call("/api/v1/data-releases", _releases),

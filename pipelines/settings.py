@@ -24,6 +24,22 @@ from warehouse.object_store import Location, is_object_url, location
 
 DEFAULT_HISTORY_DAYS = 200
 DEFAULT_PI_DAYS = 14
+# Of the storage that LAKE_URL names. AZURE_CLIENT_ID is the application that callers sign in to; the identity that opens the
+# storage is another one.
+STORAGE_NAMES = (
+    "AZURE_STORAGE_ACCOUNT_NAME",
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_SAS_TOKEN",
+    "AZURE_STORAGE_ENDPOINT",
+    "AZURE_STORAGE_TENANT_ID",
+    "AZURE_STORAGE_CLIENT_ID",
+    "AZURE_STORAGE_CLIENT_SECRET",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_ENDPOINT_URL",
+)
 # Energy Components is corrected for weeks after the day; every daily run re-reads this many labels.
 TRAILING_DAYS = 45
 # Each morning, after the day has closed everywhere.
@@ -159,7 +175,7 @@ class _Reader:
         text = self.text(name, default)
         if is_object_url(text):
             try:
-                return location(text, self._environment)
+                return location(text, {each: self.text(each) for each in STORAGE_NAMES})
             except ValueError as fault:
                 self.faults.append(f"{name}={text!r}: {fault}")
         return Path(text.removeprefix("file://"))

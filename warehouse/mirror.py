@@ -29,7 +29,7 @@ LISTING_SECONDS = 30.0
 # A copy that does not match its manifest is fetched again this often, unless the pointer moves.
 CORRUPT_SECONDS = 30.0
 # The longest pause after failures: replicas are back within it when the storage is.
-PAUSE_SECONDS = 2.0
+PAUSE_SECONDS = 1.5
 # Small files fetched between two looks at the pointer.
 BATCH = 50
 

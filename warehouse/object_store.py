@@ -18,19 +18,8 @@ from warehouse.errors import StorageConflict, StorageFault
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-# The environment's names that the settings pass on; the drivers know them in lower case.
-AZURE_NAMES = (
-    "AZURE_STORAGE_ACCOUNT_NAME",
-    "AZURE_STORAGE_ACCOUNT_KEY",
-    "AZURE_STORAGE_SAS_TOKEN",
-    "AZURE_STORAGE_ENDPOINT",
-    # AZURE_CLIENT_ID names the application that callers sign in to; the identity that opens the storage is another one.
-    "AZURE_STORAGE_TENANT_ID",
-    "AZURE_STORAGE_CLIENT_ID",
-    "AZURE_STORAGE_CLIENT_SECRET",
-)
-AWS_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL")
-_NAMES = {"az": AZURE_NAMES, "s3": AWS_NAMES}
+# The settings pass on the environment's names of a scheme; the drivers know them in lower case.
+_FAMILIES = {"az": "AZURE_STORAGE_", "s3": "AWS_"}
 _ENDPOINTS = ("azure_storage_endpoint", "aws_endpoint_url")
 _PART = 8 * 1024 * 1024
 _STATUS = re.compile(r"status code: (\d{3}[^:<]*)")
@@ -45,16 +34,18 @@ def is_object_url(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a caller waits: for a connection, for the next bytes, and how often a failed request is asked again."""
+    """How long a caller waits: for a connection, for the next bytes of a small answer and of a release's file, and how often
+    a failed request is asked again."""
 
     connect: timedelta
     read: timedelta
+    transfer: timedelta
     retries: int
 
 
 # A publisher can wait for a moment's fault to pass; one that follows asks again soon by itself.
-PATIENT = Patience(timedelta(seconds=5), timedelta(seconds=30), retries=4)
-BRISK = Patience(timedelta(seconds=2), timedelta(seconds=2), retries=0)
+PATIENT = Patience(timedelta(seconds=5), timedelta(seconds=30), timedelta(seconds=60), retries=4)
+BRISK = Patience(timedelta(seconds=1), timedelta(seconds=1.5), timedelta(seconds=5), retries=0)
 
 
 @dataclass(frozen=True)
@@ -108,7 +99,8 @@ def location(url: str, given: Mapping[str, str]) -> Location:
     """
     place = location_of_driver(url)
     scheme = place.scheme
-    options = {name.lower(): given[name].strip() for name in _NAMES[scheme] if given.get(name, "").strip()}
+    family = _FAMILIES[scheme]
+    options = {name.lower(): text.strip() for name, text in given.items() if name.startswith(family) and text.strip()}
     if scheme == "az" and "azure_storage_account_name" not in options:
         raise ValueError("needs AZURE_STORAGE_ACCOUNT_NAME")
     if ("aws_access_key_id" in options) != ("aws_secret_access_key" in options):
@@ -121,7 +113,7 @@ def location(url: str, given: Mapping[str, str]) -> Location:
 def location_of_driver(url: str) -> Location:
     """The place that a URL names, whose options the driver finds in the environment by itself. Raises ValueError."""
     scheme, _, rest = url.partition("://")
-    if scheme not in _NAMES:
+    if scheme not in _FAMILIES:
         raise ValueError(f"{scheme}:// is not known: write a path, az://container/prefix or s3://bucket/prefix")
     container = rest.partition("/")[0]
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{2,62}", container) or "?" in url or "@" in url:
@@ -154,8 +146,9 @@ class NotModified(Exception):
 class Objects:
     """The blobs of one place. Thread-safe. Names are relative, with slashes. Raises StorageFault where nothing else is said."""
 
-    def __init__(self, store: "ObjectStore", place: str) -> None:
+    def __init__(self, store: "ObjectStore", place: str, transfers: "ObjectStore | None" = None) -> None:
         self._store = store
+        self._transfers = transfers or store
         self.place = place
 
     def __repr__(self) -> str:
@@ -234,7 +227,7 @@ class Objects:
         import obstore
 
         with self._asking("upload", name):
-            obstore.put(self._store, name, path, chunk_size=_PART, max_concurrency=4)
+            obstore.put(self._transfers, name, path, chunk_size=_PART, max_concurrency=4)
 
     def download(self, name: str, target: Path) -> str:
         """Copy a blob into a new file, durably; its SHA-256. Raises FileNotFoundError where there is no such blob."""
@@ -258,7 +251,7 @@ class Objects:
         import obstore
 
         with self._asking("read", name):
-            for part in obstore.get(self._store, name).stream(min_chunk_size=_PART):
+            for part in obstore.get(self._transfers, name).stream(min_chunk_size=_PART):
                 yield bytes(part)
 
     @contextmanager
@@ -294,24 +287,24 @@ def open_objects(place: Location, patience: Patience = PATIENT) -> Objects:
     from obstore.exceptions import BaseError
     from obstore.store import AzureStore, S3Store
 
-    client: Any = {
-        "allow_http": place.allows_http,
-        "connect_timeout": patience.connect,
-        "read_timeout": patience.read,
-        # Of the whole answer: a big release over a slow line is bounded by the time between bytes instead.
-        "timeout": timedelta(hours=1),
-    }
-    retry: Any = {"max_retries": patience.retries, "retry_timeout": timedelta(seconds=60)}
-    config: Any = dict(place.options)
     kind: Any = AzureStore if place.scheme == "az" else S3Store
-    try:
-        store = kind(
+
+    def opened(read: timedelta) -> Any:
+        return kind(
             place.container,
             prefix=place.prefix or None,
-            config=config,
-            client_options=client,
-            retry_config=retry,
+            config=dict(place.options),
+            client_options={
+                "allow_http": place.allows_http,
+                "connect_timeout": patience.connect,
+                "read_timeout": read,
+                # Of the whole answer: a big release over a slow line is bounded by the time between bytes instead.
+                "timeout": timedelta(hours=1),
+            },
+            retry_config={"max_retries": patience.retries, "retry_timeout": timedelta(seconds=60)},
         )
+
+    try:
+        return Objects(opened(patience.read), place.url, opened(patience.transfer))
     except BaseError as fault:
         raise StorageFault(f"{place} cannot be opened: {type(fault).__name__}") from None
-    return Objects(store, place.url)

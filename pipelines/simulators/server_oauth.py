@@ -38,7 +38,8 @@ class TokenIssuer:
             return "unsupported_grant_type"
         known = self.credentials
         if not (
-            secrets.compare_digest(client_id, known.client_id) and secrets.compare_digest(secret, known.client_secret)
+            secrets.compare_digest(client_id.encode(), known.client_id.encode())
+            and secrets.compare_digest(secret.encode(), known.client_secret.encode())
         ):
             return "invalid_client"
         if known.scope and form.get("scope", "") != known.scope:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.sources.http_words import redacted
+
 
 @dataclass(frozen=True)
 class Asking:
@@ -23,7 +25,7 @@ class Asking:
 
 
 class SourceError(Exception):
-    """A source did not give what was asked. The texts are already free of secrets."""
+    """A source did not give what was asked. Whatever a source echoed, the texts are free of every secret of this process."""
 
     what_next = ""
 
@@ -38,12 +40,12 @@ class SourceError(Exception):
         retry_after_seconds: float | None = None,
     ) -> None:
         self.asking = asking
-        self.asked = asked
-        self.came = came
+        self.asked = redacted(asked)
+        self.came = redacted(came)
         self.next_step = what_next or self.what_next
         self.status = status
         self.retry_after_seconds = retry_after_seconds
-        super().__init__(f"{asking}: asked {asked}; came {came}; {self.next_step}")
+        super().__init__(f"{asking}: asked {self.asked}; came {self.came}; {self.next_step}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Executors move an error between processes; keyword arguments do not survive the default.

@@ -25,6 +25,19 @@ LONGEST_SAYING = 300
 _SHORTEST_IN_BASE64 = 6
 
 
+_lock = threading.Lock()
+# In every form, the newest last; a token comes each hour, and those of long ago are worth nothing any more.
+_known: dict[str, None] = {}
+_MOST_KNOWN = 4_000
+
+
+def redacted(text: str) -> str:
+    """The text without any secret that any redactor of this process was told: for words of unknown origin."""
+    with _lock:
+        forms = sorted(_known, key=len, reverse=True)
+    return _without(text, forms)
+
+
 class Redactor:
     """Takes known secrets, and whatever looks like one, out of a text."""
 
@@ -39,16 +52,31 @@ class Redactor:
             for secret in secrets:
                 # Shorter texts would blank half of every message.
                 if len(secret) >= 4:
-                    self._forms |= _forms(secret)
+                    forms = _forms(secret)
+                    self._forms |= forms
+                    _remember(forms)
 
     def __call__(self, text: str) -> str:
         """The text with `***` where a secret stood."""
         with self._lock:
             forms = sorted(self._forms, key=len, reverse=True)
+        return _without(text, forms)
+
+
+def _without(text: str, forms: Iterable[str]) -> str:
+    for form in forms:
+        text = text.replace(form, "***")
+    text = _AUTHORIZATION.sub(r"\1 ***", text)
+    return _SECRET_PARAMETERS.sub(r"\1\2***", text)
+
+
+def _remember(forms: Iterable[str]) -> None:
+    with _lock:
         for form in forms:
-            text = text.replace(form, "***")
-        text = _AUTHORIZATION.sub(r"\1 ***", text)
-        return _SECRET_PARAMETERS.sub(r"\1\2***", text)
+            _known.pop(form, None)
+            _known[form] = None
+        for form in list(_known)[: max(0, len(_known) - _MOST_KNOWN)]:
+            del _known[form]
 
 
 def _forms(secret: str) -> set[str]:

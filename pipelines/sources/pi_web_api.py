@@ -6,7 +6,6 @@ windows of time that widen or narrow with what the last one held: memory stays b
 
 from __future__ import annotations
 
-import importlib
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -21,6 +20,7 @@ from pipelines.sources.errors import Asking, SourceBroken, SourceUnavailable
 from pipelines.sources.extract import Extract, OnProgress, Progress, no_progress
 from pipelines.sources.http import Http
 from pipelines.sources.http_auth import Anonymous, Auth, Basic, ClientCredentials
+from pipelines.sources.http_kerberos import Kerberos
 from pipelines.sources.http_retry import HttpPolicy
 from pipelines.sources.payloads_pi import Point, Sample
 from pipelines.sources.pi_web_api_frame import RECORDED_SCHEMA, between, recorded_frame, single
@@ -288,14 +288,5 @@ def _auth(config: PiConfig, token_http: Http) -> tuple[Auth, httpx.Auth | None]:
             None,
         )
     if config.auth_mode == "kerberos":
-        try:
-            gssapi = importlib.import_module("httpx_gssapi")
-        except ImportError:
-            raise SourceBroken(
-                Asking(SOURCE, "login"),
-                asked="Kerberos (PI_AUTH_MODE=kerberos)",
-                came="no httpx-gssapi in this installation",
-                what_next="install httpx-gssapi and the system's Kerberos library, or choose basic or bearer",
-            ) from None
-        return Anonymous(), gssapi.HTTPSPNEGOAuth()
+        return Anonymous(), Kerberos(SOURCE)
     return Anonymous(), None

@@ -11,10 +11,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from pipelines.sources.circuit import CircuitStatus, statuses
-from pipelines.sources.config import EcOracleConfig, EcRestConfig, PiConfig, SharePointConfig, secrets_of
+from pipelines.sources.config import EcOracleConfig, EcRestConfig, PiConfig, SharePointConfig
 from pipelines.sources.errors import SourceError
 from pipelines.sources.http import origin
-from pipelines.sources.http_words import Redactor
 from pipelines.stages.stage import Stage, StageResult
 from pipelines.stages.workspace import Workspace
 from warehouse.errors import StatusCorrupt
@@ -53,11 +52,8 @@ def attempt(ws: Workspace, source: str) -> Iterator[Attempt]:
     try:
         yield noted
     except SourceError as error:
-        # A second look: a source may have echoed the secret of another one.
-        secrets = secrets_of(ws.energy_components, ws.pi, ws.sharepoint)
-        last_error = Redactor(secret.reveal() for secret in secrets)(str(error))
         try:
-            _record(ws, source, begun, last_attempt=begun, last_error=last_error)
+            _record(ws, source, begun, last_attempt=begun, last_error=str(error))
         except OSError as fault:
             # What failed first is what the reader must see.
             log.warning("status.json in %s was not written: %s", ws.warehouse_dir, fault)

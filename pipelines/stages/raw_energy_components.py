@@ -138,7 +138,7 @@ def _register(ws: Workspace, client: EnergyComponents, dataset: str, tally: Tall
         given = canonical(table, extract.frame)
         different = given.join(ws.lake.read_snapshot(table), on=given.columns, how="anti", nulls_equal=True)
         if different.is_empty() and extract.rejected.is_empty():
-            tally.unchanged += 1
+            tally.leave(1, "no row stamped since the last read differs from what is held")
             ws.report(
                 f"Energy Components {dataset}: not read, nothing has changed since {mark.seen_to:%Y-%m-%d %H:%M}Z"
             )

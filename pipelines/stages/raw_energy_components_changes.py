@@ -86,7 +86,7 @@ def take(ws: Workspace, client: EnergyComponents, dataset: str, labels: Sequence
         stamps += _newest_stamp(extract.frame)
     frame = pl.concat([empty(table), *(part for part, _ in parts)])
     tally.parts += len(read)
-    tally.unchanged += len(left)
+    tally.leave(len(left), "no row stamped since the last read differs from what is held")
     if left:
         ws.report(
             f"Energy Components {dataset}: {span(sorted(left))} not read, no row stamped since {since:%Y-%m-%d %H:%M}Z "

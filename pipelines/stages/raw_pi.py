@@ -27,6 +27,7 @@ REJECTED = "raw_pi__rejected_row"
 TABLE_OF_GROUP = {"process": "raw_pi__recorded_value", "gauge": "raw_pi__tank_gauge"}
 # Labels read in one go: bounds memory at about this many days of every tag of the group.
 CHUNK_LABELS = {"process": 3, "gauge": 60}
+_LEFT = "final, or read within the day and older than the overlap"
 
 
 def extract_recorded_value(ws: Workspace, labels: Sequence[date]) -> StageResult:
@@ -173,8 +174,8 @@ def _extract(ws: Workspace, labels: Sequence[date], group: str) -> StageResult:
     done = {w.partition for w in reading.written}
     left = [label for label in labels if not {label.isoformat(), f"{label:%Y-%m}"} & done]
     if left:
-        ws.report(f"PI {table}: {span(left)} not read: final, or read within the day and older than the overlap")
-    reading.tally.unchanged = len(left)
+        ws.report(f"PI {table}: {span(left)} not read: {_LEFT}")
+    reading.tally.leave(len(left), _LEFT)
     result.tables[table] = reading.written + standing(ws, table, left)
     result.figures["tags missing"] = len(reading.missing or ())
     result.figures |= reading.tally.figures("days")

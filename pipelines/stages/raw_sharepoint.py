@@ -110,7 +110,7 @@ def _list(
     tally.add(changes.extract)
     is_same = not changes.is_full and changes.extract.frame.is_empty() and changes.extract.rejected.is_empty()
     is_same = is_same and not changes.deleted
-    tally.unchanged += is_same
+    tally.leave(int(is_same), "no item of the list has changed")
     tally.parts += not is_same
     read_at = now if changes.is_full or known is None else known.read_at
     watermark = SnapshotRead(basis=basis, sha256="", read_at=read_at, link=changes.delta_link, fields=changes.fields)
@@ -143,7 +143,7 @@ def _workbook(
     dataset = mapping.dataset
     extract = client.changed_workbook(mapping, known.version if known is not None else "")
     if extract is None:
-        tally.unchanged += 1
+        tally.leave(1, "the workbook's content is the same")
         ws.report(f"SharePoint {dataset}: not downloaded, the drive says that the workbook's content is the same")
         return _Taken(None, _rejected_before(ws, dataset), known)
     tally.add(extract)

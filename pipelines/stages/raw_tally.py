@@ -1,7 +1,7 @@
 """What a refresh read and what it left alone: figures for the run, a sentence for its log."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from pipelines.lake import Entry, Written
@@ -18,6 +18,13 @@ class Tally:
     bytes: int = 0
     parts: int = 0
     unchanged: int = 0
+    reasons: dict[str, None] = field(default_factory=dict)
+
+    def leave(self, parts: int, reason: str) -> None:
+        """Count parts that were not read, and why."""
+        if parts:
+            self.unchanged += parts
+            self.reasons[reason] = None
 
     def add(self, extract: Extract) -> None:
         """Count what an answer held."""
@@ -25,9 +32,10 @@ class Tally:
         self.pages += extract.pages
         self.bytes += extract.bytes
 
-    def figures(self, unit: str) -> dict[str, int]:
+    def figures(self, unit: str) -> dict[str, int | str]:
         """Figures by name; `unit` is what a part is called."""
-        return {
+        why: dict[str, int | str] = {"skipped because": "; ".join(self.reasons)} if self.reasons else {}
+        return why | {
             "rows read": self.rows,
             "pages read": self.pages,
             "bytes read": self.bytes,

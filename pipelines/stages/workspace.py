@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -94,8 +94,15 @@ class Workspace:
 
     @cached_property
     def sharepoint_mapping(self) -> SharePointMapping:
-        """The site's mapping of SharePoint. Raises MappingFaults with every fault."""
-        return parse_sharepoint(self.site.sharepoint)
+        """The site's mapping of SharePoint; SP_LIST_ID stands for the name of a list that is the only one.
+
+        Raises MappingFaults with every fault.
+        """
+        mapping = parse_sharepoint(self.site.sharepoint)
+        list_id = self.sharepoint.list_id if self.sharepoint is not None else ""
+        if not list_id or len(mapping.lists) != 1:
+            return mapping
+        return replace(mapping, lists={name: replace(each, name=list_id) for name, each in mapping.lists.items()})
 
     def mapped_units(self, dataset: str) -> Mapping[str, str]:
         """Units by canonical column of an Energy Components dataset; a column without a unit is in base units."""

@@ -229,6 +229,83 @@ def test_hub_performance_then_exactly_the_contracts_properties(api: Api, query: 
         has(statistics, STATISTICS)
 
 
+EVENT = {
+    *("id", "title", "facilityId", "hubId", "assetId", "targetKind", "targetId", "startedAt", "endedAt", "open"),
+    *("lastReadOn", "hours", "source", "reasonCode", "sourceCode", "choke", "planned", "thirdParty", "networks"),
+    *("facilities", "enteredLoss", "confidence", "evidence"),
+}
+FIELD = {
+    *("kind", "container", "name", "description", "type", "unit", "displayUnit", "displayScale", "units"),
+    *("formula", "source", "owner"),
+}
+SOURCE = {
+    *("source", "inRelease", "status", "dataAsOf", "releasedAsOf", "lagSeconds", "slaSeconds", "lastAttempt"),
+    *("lastSuccess", "lastError", "percentGood", "circuit", "circuitSince", "circuitNextTry", "nextRun"),
+}
+
+
+def event_of(event: dict[str, Any]) -> None:
+    has(event, EVENT)
+    has(event["networks"], PRODUCTION)
+    for network in event["networks"].values():
+        has(network, {"volume", "volumeIfAlone", "gainIfFixed"})
+    for facility in event["facilities"]:
+        has(facility, {"facilityId", "hubId", "assetId"}, PRODUCTION)
+    has(event["enteredLoss"], {"oil", "gas"})
+
+
+@pytest.mark.parametrize("facility", ["fs-alder", "gp-alder", "tm-east"])
+@pytest.mark.parametrize("query", QUERIES)
+def test_facility_then_exactly_the_contracts_properties(api: Api, query: str, facility: str) -> None:
+    body = api.body(f"/api/v1/facilities/{facility}{query}")
+    metadata_of(body)
+    has(
+        body, METADATA, FACILITY,
+        {"hubId", "hubName", "assetId", "assetName", "validFrom", "validTo", "zone", "dayStart", "intraday"},
+        {"intradayReason", "series", "openEvents", "openEventCount", "upstream", "downstream"},
+    )  # fmt: skip
+    has(body["uom"], NODE_UNITS, {"oilVolume", "gasVolume"})
+    networks_of(body)
+    has(body["series"], {"from", "to", "completeDays", "points"})
+    assert len(body["series"]["points"]) == 90
+    for point in body["series"]["points"]:
+        for kpi in point["networks"].values():
+            has(kpi, TREND)
+    for event in body["openEvents"]:
+        event_of(event)
+    for neighbour in [*body["upstream"], *body["downstream"]]:
+        has(neighbour, {"edgeId", "nodeId", "name", "kind", "network", "stream", "capacity"})
+
+
+@pytest.mark.parametrize("query", ["", "?units=display", "?status=open", "?network=oil", "?limit=1", "?to=2020-01-01"])
+def test_events_then_exactly_the_contracts_properties(api: Api, query: str) -> None:
+    body = api.body(f"/api/v1/events{query}")
+    metadata_of(body)
+    has(
+        body, METADATA,
+        {"from", "to", "status", "facilityId", "assetId", "network", "source", "total", "events", "next"},
+    )  # fmt: skip
+    for event in body["events"]:
+        event_of(event)
+
+
+def test_data_freshness_then_exactly_the_contracts_properties(api: Api) -> None:
+    body = api.body("/api/v1/data-freshness")
+    has(body, {"checkedAt", "dataVersion", "held", "status", "statusUpdatedAt", "sources"})
+    assert body["sources"]
+    for source in body["sources"]:
+        has(source, SOURCE)
+
+
+def test_data_dictionary_then_exactly_the_contracts_properties(api: Api) -> None:
+    body = api.body("/api/v1/data-dictionary")
+    has(body, METADATA - {"uom"}, {"fields"})
+    for field in body["fields"]:
+        has(field, FIELD)
+        for unit in field["units"]:
+            has(unit, {"networks", "unit", "displayUnit", "displayScale"})
+
+
 def test_problems_then_exactly_the_contracts_properties(api: Api) -> None:
     for path in ("/api/v1/nowhere", "/api/v1/summary?colour=red", "/api/v1/hubs/none/performance"):
         body = api.get(path).json()

@@ -198,7 +198,8 @@ class Asked:
 def requests_of(document: Mapping[str, Any], ground: Ground, *, is_full: bool) -> Iterator[Asked]:
     """Every operation with every identifier in its path and every identifier as a filter, with every format.
 
-    In full each value of each parameter alone and in pairs; otherwise other parameters take turns from request to request.
+    In full each value of each parameter alone, and beside each other parameter where the path names nothing; otherwise
+    other parameters take turns from request to request.
     Raises KeyError for a parameter that nobody has said the values of: a new endpoint is asked about, or the audit fails.
     """
     for template, operations in document["paths"].items():
@@ -214,7 +215,9 @@ def requests_of(document: Mapping[str, Any], ground: Ground, *, is_full: bool) -
                 for name, value in place:
                     path = path.replace("{" + name + "}", value)
                 taken = next(turns)
-                for pairs in _all_queries(choices) if is_full else _few_queries(choices, taken, bool(place)):
+                for pairs in (
+                    _all_queries(choices, bool(place)) if is_full else _few_queries(choices, taken, bool(place))
+                ):
                     query = urlencode(pairs, quote_via=quote)
                     named = _names(f"{path}?{unquote(query)}", ground)
                     yield Asked(method.upper(), path, query, operation["operationId"], named)
@@ -239,17 +242,26 @@ def _few_queries(choices: Sequence[Sequence[Pair]], taken: Pair | None, has_plac
         return
     yield ()
     for values in choices:
-        # Whoever is named is asked about; of other values the first will do.
-        is_named = bool(values) and values[0][0] in ("assetId", "path", *FACILITY_PARAMETERS)
-        yield from ((value,) for value in (values if is_named else values[:1]))
+        if values and values[0][0] in ("assetId", "path", *FACILITY_PARAMETERS):
+            yield from ((value,) for value in values)
+    if taken is not None:
+        yield (taken,)
 
 
-def _all_queries(choices: Sequence[Sequence[Pair]]) -> Iterator[tuple[Pair, ...]]:
+def _all_queries(choices: Sequence[Sequence[Pair]], has_place: bool) -> Iterator[tuple[Pair, ...]]:
     yield ()
     for values in choices:
         yield from ((value,) for value in values)
-    for one, other in itertools.combinations(choices, 2):
-        yield from itertools.product(one, other)
+    if has_place:
+        return
+    for one, other in itertools.combinations([values for values in choices if values], 2):
+        # Every value of both stands beside the other parameter once.
+        yield from zip(*_as_long(one, other), strict=True)
+
+
+def _as_long(one: Sequence[Pair], other: Sequence[Pair]) -> list[Sequence[Pair]]:
+    length = max(len(one), len(other))
+    return [list(itertools.islice(itertools.cycle(values), length)) for values in (one, other)]
 
 
 def path_values(parameter: Mapping[str, Any], ground: Ground) -> Sequence[str]:
@@ -351,6 +363,8 @@ def secrets_of(sql: Sql, ground: Ground, scope: Scope) -> Secrets:
         for row in sql("SELECT * FROM closure_daily").rows():
             numbers.put(scope.holds(None), [value for value in row if isinstance(value, float)])
     words.put(scope.holds(None), sql("SELECT row_id FROM quarantine")["row_id"])
+    # A title may be the words of its reason, which everyone reads.
+    words.put(True, sql("SELECT title FROM reason_code")["title"])
     hidden = frozenset(w for w in words.hidden - words.seen if isinstance(w, str) and len(w) > 2)
     scales = (1.0, 1e-3, 1e-6)
     seen = {_key(v * scale) for v in numbers.seen for scale in scales}
@@ -390,8 +404,8 @@ def _put_rows(sql: Sql, ground: Ground, scope: Scope, view: str, words: _Sides, 
 
 
 def _is_telling(value: float) -> bool:
-    """Round numbers stand everywhere."""
-    return abs(value) >= 1000 and value % 500 != 0
+    """Whole numbers stand everywhere, as counts and in names."""
+    return abs(value) >= 1000 and float(_key(value)) % 0.5 != 0
 
 
 def _key(value: float) -> str:

@@ -47,7 +47,7 @@ def race(mirror: Mirror, n: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    brisk = Patience(timedelta(seconds=2), timedelta(seconds=5), retries=0)
+    brisk = Patience(timedelta(seconds=2), timedelta(seconds=5), timedelta(seconds=5), retries=0)
     say(ready=True)
     for line in sys.stdin:
         asked = json.loads(line)

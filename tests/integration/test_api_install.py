@@ -13,7 +13,7 @@ from tests.unit.warehouse.frames import publish_tiny
 ROOT = Path(__file__).parents[2]
 SERVE = """
 import importlib.util, os, pathlib
-for heavy in ("dagster", "polars", "pyarrow", "dataframely", "pandas", "numpy"):
+for heavy in ("dagster", "polars", "dataframely", "pandas", "numpy"):
     assert importlib.util.find_spec(heavy) is None, heavy
 from warehouse.reader import ReleaseReader
 import api.asgi

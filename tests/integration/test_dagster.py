@@ -146,6 +146,26 @@ def test_refresh_when_nothing_changed_then_it_succeeds_and_publishes_nothing(
     assert release_path(sandbox.workspace.warehouse_dir) == before
 
 
+def test_refresh_when_the_run_asks_for_a_full_read_then_the_watermarks_do_not_count(
+    defs: dg.Definitions, sandbox: Loaded
+) -> None:
+    factory = importlib.import_module("pipelines.defs.factory")
+    downloads = sandbox.running.servers["download"].system.requests
+    counts = {}
+    with dg.DagsterInstance.ephemeral() as instance:
+        for name, tags in (("plain", {}), ("full", {factory.FULL_READ_TAG: "full"})):
+            downloads.clear()
+            register = factory.stage_asset("raw_sharepoint__register")
+            result = dg.materialize([register], instance=instance, tags=tags)
+            (made,) = result.asset_materializations_for_node("raw_sharepoint__register")
+            counts[name] = (
+                len(downloads),
+                made.metadata["registers read"].value,
+                made.metadata["partitions_changed"].value,
+            )
+    assert counts == {"plain": (0, 0, 0), "full": (2, 4, 0)}
+
+
 @pytest.mark.parametrize("source", ["energy_components", "pi", "sharepoint"])
 def test_refresh_when_a_source_is_dead_then_one_clear_message_and_the_last_release_stays(
     defs: dg.Definitions, sandbox: Loaded, source: str, monkeypatch: pytest.MonkeyPatch

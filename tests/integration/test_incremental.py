@@ -89,6 +89,7 @@ def test_refresh_when_nothing_changed_then_little_is_asked_and_nothing_moves(rig
     assert rig.rows("sharepoint", "items") == 0
     assert rig.asked("sharepoint", "/content") == rig.asked("download") == []
     assert figures["lists"]["registers skipped unchanged"] == 4
+    assert figures["lists"]["skipped because"] == "no item of the list has changed; the workbook's content is the same"
 
     starts = [parse_qs(urlsplit(t).query)["startTime"][0] for t in rig.asked("pi", "streamsets/recorded?")]
     assert min(datetime.fromisoformat(text) for text in starts) == NOW - OVERLAP

@@ -5,7 +5,7 @@ The quick matrix asks about the tiny operator, whose west flows through the east
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,10 @@ class Running:
         """The matrix over this application."""
         is_full = how.pop("is_full", False)
         requests = how.pop("requests", None) or list(self.requests(is_full=is_full))
+        if not is_full:
+            # Each table is looked into by the reader's own tests: of files a few of each format will do.
+            exports = [request for request in requests if request.operation == "exportDataset"]
+            requests = [request for request in requests if request not in exports[1::3] + exports[2::3]]
         scopes = MORE if is_full else SCOPES
         report: Report = self.run(audit(self.edge, scopes, self.case.secrets, self.case.ground, requests, **how))
         return report
@@ -130,7 +134,7 @@ def check_matrix(running: Running, *, is_full: bool) -> Report:
     assert report.leaks == []
     assert report.operations == {op["operationId"] for ops in document["paths"].values() for op in ops.values()}
     assert report.formats >= FORMATS
-    assert report.found_by_all > 100
+    assert report.found_by_all > 50
     return report
 
 
@@ -150,18 +154,27 @@ def find_hole(running: Running, table: str, requests: list[Asked]) -> Report:
     return report
 
 
-def test_matrix_when_a_table_has_a_hole_then_it_is_found_whichever_it_is(
-    tiny: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with Running(tiny) as running:
-        requests = list(running.requests(is_full=False))
-        exports = [request for request in requests if request.operation == "exportDataset"]
-        assert find_hole(running, "nothing", exports).leaks == []
-        for table in sorted(set(RULES) - set(SHARED)):
+def find_holes(case: Case, monkeypatch: pytest.MonkeyPatch, tables: Iterable[str]) -> None:
+    """A hole in each of the tables is found in the table's own file, which leaks nothing while there is none."""
+    with Running(case) as running:
+        exports = [request for request in running.requests(is_full=False) if request.operation == "exportDataset"]
+        for table in tables:
+            own = [request for request in exports if request.path.endswith(f"/{table}")]
+            assert find_hole(running, f"no {table}", own).leaks == []
             with monkeypatch.context() as seeded:
                 seeded.setitem(RULES, table, Rule(WHOLE))
-                report = find_hole(running, table, exports)
+                report = find_hole(running, table, own)
             assert report.leaks, f"a hole in {table} was not found in {report.asked} answers"
+
+
+def test_matrix_when_a_table_has_a_hole_then_it_is_found(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    find_holes(tiny, monkeypatch, ("production_daily", "gap_driver_daily", "reading_daily", "quarantine"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_matrix_when_any_table_has_a_hole_then_it_is_found(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    find_holes(tiny, monkeypatch, sorted(set(RULES) - set(SHARED)))
 
 
 def test_matrix_when_a_table_has_a_hole_then_answers_in_json_show_it(
@@ -273,6 +286,7 @@ def test_manifest_when_callers_are_limited_then_it_counts_nothing(tiny: Case) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_whole_matrix_when_the_sandbox_is_served_then_nothing_leaks(sandbox: Loaded) -> None:
     case = Case.of(sandbox.workspace.warehouse_dir)
     with Running(case) as running, connection(case) as sql:

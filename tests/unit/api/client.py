@@ -98,6 +98,36 @@ class Api:
         assert found["status"] == status
         return found
 
+    def raw(
+        self, method: str, path: str, query: bytes, headers: list[tuple[bytes, bytes]], body: bytes = b""
+    ) -> list[dict[str, Any]]:
+        """What the application sends for a request as a server hands it on, whatever no client library would send."""
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode("utf-8", "surrogatepass"),
+            "root_path": "",
+            "query_string": query,
+            "headers": headers,
+            "client": ("127.0.0.1", 50000),
+            "server": ("127.0.0.1", 80),
+            "state": {},
+        }
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        self._runner.run(self.edge(scope, receive, send))
+        return sent
+
     def gather(self, *paths: str) -> list[httpx.Response]:
         """Several GETs at once."""
 

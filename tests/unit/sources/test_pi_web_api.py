@@ -515,11 +515,6 @@ def test_login_when_bearer_then_asks_for_a_token_with_the_configured_scope() -> 
     assert re.search(rb"scope=system", forms[0])
 
 
-def test_login_when_kerberos_is_not_installed_then_says_what_to_install() -> None:
-    with pytest.raises(SourceBroken, match="install httpx-gssapi"):
-        PiClient(PiConfig(base_url="http://pi.test/piwebapi", auth_mode="kerberos"))
-
-
 def test_server_when_there_are_several_then_one_must_be_named() -> None:
     servers = [{"WebId": "a", "Name": "ONE"}, {"WebId": "b", "Name": "TWO"}]
     pi = Pi({"A": []})
