@@ -91,7 +91,7 @@ def create_app(settings: Settings) -> Edge:
     observer = Observer(settings, desk)
     gate = build_gate(settings)
     hub = StreamHub(desk, templates_of(HANDLERS))
-    store = SharedCounts(settings.redis_url) if settings.redis_url else None
+    store = SharedCounts(settings.redis_url, settings.redis_timeout_seconds) if settings.redis_url else None
     limits = RateLimits(settings.rate_limit, settings.rate_limit_exports, store)
     stopping = Stopping()
     exporter = Exporter()
@@ -124,6 +124,8 @@ def create_app(settings: Settings) -> Edge:
         lifespan=[following],
         logging_config=None,
         openapi_config=None,
+        # A body whose length is not told is read up to the same limit.
+        request_max_body_size=problems.MAX_BODY_BYTES,
         state=State({"desk": desk, "observer": observer, "gate": gate, "stream": hub, "stopping": stopping, "exporter": exporter}),
     )
     return Edge(application, desk, observer, gate, limits, CrossOrigin(settings.cors_allowed_origins))

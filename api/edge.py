@@ -25,16 +25,15 @@ from api.negotiation import (
     choose_encoding,
     chooses_itself,
     held_tags,
-    media_types,
+    unacceptable,
 )
 from api.observer import Observer
-from api.problems import MEDIA_TYPE, PAGES, Problem, render
+from api.problems import MAX_BODY_BYTES, MEDIA_TYPE, PAGES, Problem, nowhere, render, with_head
 
 PREFIX = "/api/v1"
 # Pages for people: no answers of a release.
 HTML = (PAGES.rstrip("/"), f"{PREFIX}/docs")
 MAX_ADDRESS_BYTES = 8192
-MAX_BODY_BYTES = 1024 * 1024
 # Queries whose release or day cannot be read off without parsing: answered the long way.
 _PINNED = re.compile(rb"release|asKnownAt|%|productionDate=(?!\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])(&|$))")
 _DAY = re.compile(rb"(?:^|&)productionDate=([^&]*)")
@@ -92,13 +91,16 @@ class Edge:
             return
         if await self._is_over_limit(exchange):
             return
+        if ("//" in path or (path.endswith("/") and path != "/")) and not path.startswith(HTML):
+            # The router takes other spellings of a path for the same; what is decided here by path would not.
+            exchange.route = "unmatched"
+            await self._refuse(exchange, nowhere(path))
+            return
         if method not in ("GET", "HEAD") or not path.startswith(PREFIX) or path.startswith(HTML):
             await self._forward(exchange, receive, None)
             return
         if not accepts(exchange.accept, path):
-            accept = (exchange.accept or b"").decode("latin-1")[:200]
-            detail = f"Answers are {', '.join(media_types(path))} (problems: {MEDIA_TYPE}); Accept was {accept!r}."
-            await self._refuse(exchange, Problem("notAcceptable", detail))
+            await self._refuse(exchange, unacceptable(exchange.accept, path))
             return
         if chooses_itself(path) or path == STREAM:
             await self._forward(exchange, receive, None)
@@ -219,6 +221,8 @@ class Edge:
                     return
                 headers = [h for h in message["headers"] if h[0] not in (b"server-timing", b"traceparent")]
                 names = {name for name, _ in headers}
+                if b"allow" in names:
+                    headers = [(n, with_head(v.decode()).encode() if n == b"allow" else v) for n, v in headers]
                 if b"cache-control" not in names:
                     headers.append((b"cache-control", b"no-store"))
                 if b"vary" not in names:

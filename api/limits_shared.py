@@ -14,52 +14,64 @@ from limits.aio.storage import RedisStorage
 from api.limits import Count, Rate
 from api.telemetry import logger
 
-WAIT_SECONDS = 0.05
 PAUSE_SECONDS = 5.0
+# A Redis that is silent for so long is out of reach, however long a request waits for it.
+SILENT_SECONDS = 0.5
 # Counts far from their limit are told in one go this often.
 SETTLE_SECONDS = 0.05
 PREFIX = "production-api"
-# Settling at the same time; more would only queue in the client's own connections.
+# Under way at the same time; more would only queue in the client's own connections.
 MAX_AT_ONCE = 64
 
 
 class SharedCounts:
-    """Keeps counts in Redis through the `limits` library. All calls on one loop."""
+    """Keeps counts in Redis through the `limits` library; a request waits `wait_seconds` at most. All calls on one loop."""
 
-    def __init__(self, url: str, now: Callable[[], float] = time.monotonic) -> None:
-        # Connections break off by the library's own limits too, so that none is left waiting after a time-out here.
+    def __init__(self, url: str, wait_seconds: float, now: Callable[[], float] = time.monotonic) -> None:
+        silent = max(SILENT_SECONDS, wait_seconds)
         self._storage = RedisStorage(
             f"async+{url}",
             implementation="redispy",
             key_prefix=PREFIX,
-            socket_timeout=WAIT_SECONDS * 4,
-            socket_connect_timeout=WAIT_SECONDS * 4,
+            socket_timeout=silent,
+            socket_connect_timeout=silent,
         )
+        self._wait_seconds = wait_seconds
         self._now = now
         self._paused_until = 0.0
         self._is_down = False
         self._waiting: dict[tuple[str, str, int], tuple[Rate, Count]] = {}
         self._settler: asyncio.Task[None] | None = None
+        self._under_way: set[asyncio.Task[None]] = set()
 
     async def settle(self, rate: Rate, caller: str, window: int, count: Count, *, wait: bool) -> None:
-        """Tells Redis what is new of the count and reads the whole. Never raises, and waits WAIT_SECONDS at most."""
+        """Tells Redis what is new of the count and reads the whole. Never raises."""
         if self._now() < self._paused_until:
             return
         if wait:
-            await self._try(rate, caller, window, count)
+            if len(self._under_way) < MAX_AT_ONCE:
+                # What is late goes on: breaking it off would cost the connection, and the next request would wait for a new one.
+                await asyncio.wait([self._begin(rate, caller, window, count)], timeout=self._wait_seconds)
             return
         self._waiting[(rate.name, caller, window)] = (rate, count)
         if self._settler is None or self._settler.done():
             self._settler = asyncio.get_running_loop().create_task(self._settle_soon())
 
     async def close(self) -> None:
-        """Closes the connections."""
-        if self._settler is not None:
-            self._settler.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._settler
+        """Ends what is under way and closes the connections."""
+        tasks = [task for task in (self._settler, *self._under_way) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         with suppress(Exception):  # a connection that is broken already
-            await cast(Any, self._storage.bridge).get_connection().aclose()
+            async with asyncio.timeout(SILENT_SECONDS):
+                await cast(Any, self._storage.bridge).get_connection().aclose()
+
+    def _begin(self, rate: Rate, caller: str, window: int, count: Count) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._try(rate, caller, window, count))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
 
     async def _settle_soon(self) -> None:
         while self._waiting:
@@ -77,12 +89,11 @@ class SharedCounts:
         count.own = 0
         count.shared += told  # meanwhile counted as told
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                key = f"{rate.name}:{caller}"
-                if not count.is_read:
-                    previous = await self._storage.get(f"{key}:{window - 1}")
-                    count.previous, count.is_read = max(count.previous, previous), True
-                whole = await self._storage.incr(f"{key}:{window}", 2 * rate.seconds, amount=told)
+            key = f"{rate.name}:{caller}"
+            if not count.is_read:
+                previous = await self._storage.get(f"{key}:{window - 1}")
+                count.previous, count.is_read = max(count.previous, previous), True
+            whole = await self._storage.incr(f"{key}:{window}", 2 * rate.seconds, amount=told)
         except Exception as fault:  # noqa: BLE001 - whatever the store does, requests go on
             # It may have been counted nevertheless; a request counted twice is better than none.
             count.shared -= told

@@ -6,6 +6,8 @@ from functools import lru_cache
 import brotli  # type: ignore[import-untyped]  # ships no stubs
 import zstandard
 
+from api.problems import MEDIA_TYPE, Problem
+
 # Best first. Levels: what a release's documents cost to compress once against what they save (brotli 7 and zstd 9 within
 # a few per cent of their best ratio at about 2 ms per 100 kB).
 ENCODINGS = ("br", "zstd", "gzip")
@@ -88,6 +90,13 @@ def chooses_itself(path: str) -> bool:
 def accepts(accept: bytes | None, path: str) -> bool:
     """Whether the caller takes an answer of the path, or the path's route is to say so."""
     return chooses_itself(path) or accepted(accept, media_types(path)) is not None
+
+
+def unacceptable(accept: bytes | None, path: str) -> Problem:
+    """The problem for a caller that takes no answer of the path."""
+    said = (accept or b"").decode("latin-1")[:200]
+    types = ", ".join(media_types(path))
+    return Problem("notAcceptable", f"Answers are {types} (problems: {MEDIA_TYPE}); Accept was {said!r}.")
 
 
 @lru_cache(maxsize=1024)

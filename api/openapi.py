@@ -30,6 +30,13 @@ RELEASE_HEADERS = {
     "traceparent": "W3C trace context of the request.",
 }
 
+# Headers of problems beside the trace: the status that always has each.
+PROBLEM_HEADERS = {
+    "WWW-Authenticate": (401, "What is wrong with the token, as of RFC 6750."),
+    "Allow": (405, "Methods of the path."),
+    "Retry-After": (429, "Seconds until the next request is answered."),
+}
+
 
 def package_version() -> str:
     """Version of the installed product; 0 where it runs from a bare tree."""
@@ -52,7 +59,7 @@ def document(application: Litestar) -> dict[str, Any]:
     for (path, operation), answer in zip(operations.items(), answers, strict=False):
         paths[path] = {operation.method: _operation(operation, answer)}
     paths["/healthz"] = {"get": _health("getHealth", "The process runs", "Health", ())}
-    paths["/readyz"] = {"get": _health("getReadiness", "A release is loaded and answers", "Readiness", (503,))}
+    paths["/readyz"] = {"get": _health("getReadiness", "A release is loaded and answers", "Readiness", (503, 504))}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -73,7 +80,8 @@ def document(application: Litestar) -> dict[str, Any]:
         "components": {
             "schemas": {name: _refined(schema) for name, schema in sorted(components.items())},
             "headers": {
-                name: {"description": text, "schema": {"type": "string"}} for name, text in RELEASE_HEADERS.items()
+                **{name: _header(text) for name, text in RELEASE_HEADERS.items()},
+                **{name: _header(text) for name, (_, text) in PROBLEM_HEADERS.items()},
             },
             "responses": {
                 f"Problem{status}": _problem(status) for status in sorted({kind.status for kind in KINDS.values()})
@@ -110,7 +118,7 @@ def _operation(operation: Operation, answer: dict[str, Any]) -> dict[str, Any]:
         {
             "name": parameter.name,
             "in": "query",
-            "required": False,
+            "required": parameter.is_required,
             "description": parameter.description,
             **({"style": "form", "explode": False} if parameter.is_list else {}),
             "schema": dict(parameter.schema),
@@ -144,14 +152,16 @@ def _operation(operation: Operation, answer: dict[str, Any]) -> dict[str, Any]:
             **(confirmed if operation.is_of_release else {}),
             **{
                 str(status): {"$ref": f"#/components/responses/Problem{status}"}
-                for status in sorted({*operation.problems, *ADMISSION_PROBLEMS})
+                for status in sorted({*operation.problems, *EDGE_PROBLEMS})
             },
         },
     }
 
 
-# What the gate answers in front of every operation.
-ADMISSION_PROBLEMS = (401, 403)
+# What stands in front of every operation answers: the gate, the limits, the router; and what may go wrong behind it.
+EDGE_PROBLEMS = (400, 401, 403, 405, 406, 413, 414, 429, 500, 504)
+# The same outside the API, where nobody is asked who they are and no rate holds.
+HEALTH_PROBLEMS = (405, 413, 414, 500)
 _BEARER: dict[str, Any] = {
     "type": "http",
     "scheme": "bearer",
@@ -184,15 +194,20 @@ def _health(operation_id: str, summary: str, name: str, problems: tuple[int, ...
                 "description": summary,
                 "content": {"application/json": {"schema": {"$ref": REFERENCE.format(name=name)}}},
             },
-            **{str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in problems},
+            **{
+                str(status): {"$ref": f"#/components/responses/Problem{status}"}
+                for status in sorted({*HEALTH_PROBLEMS, *problems})
+            },
         },
     }
 
 
 def _problem(status: int) -> dict[str, Any]:
     kinds = [kind for kind in KINDS.values() if kind.status == status]
+    headers = ["traceparent", *(name for name, (always, _) in PROBLEM_HEADERS.items() if always == status)]
     return {
         "description": "; ".join(f"{kind.code}: {kind.title}" for kind in kinds),
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
         "content": {
             MEDIA_TYPE: {
                 "schema": {"$ref": REFERENCE.format(name="ProblemBody")},
@@ -200,6 +215,11 @@ def _problem(status: int) -> dict[str, Any]:
             }
         },
     }
+
+
+def _header(text: str) -> dict[str, Any]:
+    """A header that every answer with it documented has."""
+    return {"description": text, "required": True, "schema": {"type": "string"}}
 
 
 def _example(name: str) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def read(value: str) -> Cursor:
     except (ValueError, msgspec.DecodeError):
         raise ValueError(fault) from None
     # Written again: base64 has several spellings of the same bytes, JSON of the same values.
-    if check != _check(body) or write(cursor) != value or not RELEASE_ID.match(cursor.release_id):
+    if check != _check(body) or write(cursor) != value or not RELEASE_ID.fullmatch(cursor.release_id):
         raise ValueError(fault)
     return cursor
 

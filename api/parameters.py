@@ -14,7 +14,11 @@ from api.problems import ParameterError, Problem
 from api.units import NETWORKS, PRODUCTION_NETWORKS
 
 MAX_IDENTIFIERS = 200
-RELEASE_ID = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{8}$")
+MAX_IDENTIFIER_LENGTH = 200
+# Always matched in full: `$` alone would let a line break pass, and without ASCII other scripts' digits.
+RELEASE_ID = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{8}$", re.ASCII)
+
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[T+]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class Parameter:
     default: Any = None
     kinds: frozenset[str] = frozenset()
     is_list: bool = False
+    # Said in the document; the route itself refuses a request without it, with words that help.
+    is_required: bool = False
 
 
 def _one_of(allowed: Sequence[str]) -> Callable[[str], str]:
@@ -50,8 +56,11 @@ def _day(value: str) -> date:
 
 def _instant(value: str) -> datetime:
     # A + that was not percent-encoded arrives as a space.
-    text = value.replace(" ", "+")
+    text = value.replace(" ", "+").upper()
     try:
+        # fromisoformat alone takes weeks, omitted dashes, and anything behind a NUL.
+        if not _INSTANT.fullmatch(text):
+            raise ValueError
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError("must be an instant such as 2026-11-21T05:00:00Z") from None
@@ -64,7 +73,7 @@ def _instant(value: str) -> datetime:
 
 
 def _release(value: str) -> str:
-    if not RELEASE_ID.match(value):
+    if not RELEASE_ID.fullmatch(value):
         raise ValueError("must be a release id, YYYYMMDDTHHMMSSZ-<8 hex>; a body's dataVersion is one")
     return value
 
@@ -79,8 +88,8 @@ def _whole_number(low: int, high: int) -> Callable[[str], int]:
 
 
 def _identifier(value: str) -> str:
-    if not value or len(value) > 200:
-        raise ValueError("must be one identifier of at most 200 characters")
+    if not value or len(value) > MAX_IDENTIFIER_LENGTH:
+        raise ValueError(f"must be one identifier of at most {MAX_IDENTIFIER_LENGTH} characters")
     return value
 
 
@@ -98,6 +107,7 @@ def _enumeration(allowed: Sequence[str], default: str | None = None) -> dict[str
     return schema if default is None else {**schema, "default": default}
 
 
+IDENTIFIER: Mapping[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_IDENTIFIER_LENGTH}
 FACILITY_KINDS = frozenset({"flowstation", "compressor-station", "gas-plant", "terminal"})
 
 PRODUCTION_DATE = Parameter(
@@ -123,6 +133,7 @@ TARGET_VERSION = Parameter(
     "targetVersion",
     "Target version in place of the one in force; changes businessTarget and gap, nothing else.",
     _identifier,
+    IDENTIFIER,
     kinds=frozenset({"targetVersion"}),
 )
 RELEASE = Parameter(
@@ -145,17 +156,17 @@ PRODUCTION_NETWORK = Parameter(
 )
 COMMON = (PRODUCTION_DATE, UNITS, NETWORK, TARGET_VERSION, RELEASE, AS_KNOWN_AT)
 
-ASSET_ID = Parameter("assetId", "Only this asset.", _identifier, kinds=frozenset({"asset"}))
+ASSET_ID = Parameter("assetId", "Only this asset.", _identifier, IDENTIFIER, kinds=frozenset({"asset"}))
 FACILITY_IDS = Parameter(
     "facilityIds",
-    "Only deferment counted at these facilities, separated by commas; with assetId the intersection.",
+    f"Only deferment counted at these facilities (at most {MAX_IDENTIFIERS}), separated by commas; with assetId the intersection.",
     _identifiers,
     kinds=FACILITY_KINDS,
     is_list=True,
 )
 CAUSE_FACILITY_IDS = Parameter(
     "causeFacilityIds",
-    "List only drivers caused at these facilities, separated by commas; the rest stands in `other`.",
+    f"List only drivers caused at these facilities (at most {MAX_IDENTIFIERS}), separated by commas; the rest stands in `other`.",
     _identifiers,
     kinds=FACILITY_KINDS,
     is_list=True,

@@ -14,6 +14,7 @@ from api.telemetry import logger, trace_of
 
 MEDIA_TYPE = "application/problem+json"
 PAGES = "/api/v1/problems/"
+MAX_BODY_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -181,12 +182,25 @@ def from_exception(error: Exception, method: str, path: str) -> Problem:
         code = BY_STATUS.get(error.status_code, "badRequest")
         headers = dict(error.headers or {})
         if code == "notFound":
-            return Problem(code, f"There is nothing at {path}; /api/v1/openapi.json lists the paths.")
+            return nowhere(path)
         if code == "methodNotAllowed":
-            allowed = headers.get("Allow") or headers.get("allow") or "GET, HEAD, OPTIONS"
+            allowed = with_head(headers.get("Allow") or headers.get("allow") or "GET, OPTIONS")
             return Problem(code, f"{method} is not allowed at {path}; allowed: {allowed}.", headers={"Allow": allowed})
+        if code == "contentTooLarge":
+            return Problem(code, f"At most {MAX_BODY_BYTES} bytes are read.")
         return Problem(code, str(error.detail), headers=headers)
     return Problem("internalError", "The API failed to answer; its log holds the cause under the traceId.")
+
+
+def nowhere(path: str) -> Problem:
+    """The problem for a path that is none of the API's."""
+    return Problem("notFound", f"There is nothing at {path}; /api/v1/openapi.json lists the paths.")
+
+
+def with_head(allowed: str) -> str:
+    """Methods of an Allow header and HEAD, which answers wherever GET does; the router knows nothing of it."""
+    methods = {method.strip() for method in allowed.split(",")}
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
 
 def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -10,6 +10,7 @@ from threading import Lock
 import msgspec
 
 from api.callers import EVERYTHING, Scope
+from api.contracts.data_freshness import DataFreshness
 from api.contracts.data_releases import DataReleaseList, DataReleaseManifest
 from api.facts import ReleaseFacts, limited_facts, read_facts
 from warehouse.reader_release import OpenRelease
@@ -64,3 +65,14 @@ def shown_manifest(manifest: DataReleaseManifest, scope: Scope) -> DataReleaseMa
     if scope.assets is None:
         return manifest
     return msgspec.structs.replace(manifest, row_counts=[], inputs=[], checks=[], waivers=[])
+
+
+def shown_freshness(freshness: DataFreshness, scope: Scope) -> DataFreshness:
+    """Sources as the scope may know them: that a read failed, but not the words of the fault, which may name anything."""
+    if scope.assets is None:
+        return freshness
+    sources = [
+        source if source.last_error is None else msgspec.structs.replace(source, last_error="The last read failed.")
+        for source in freshness.sources
+    ]
+    return msgspec.structs.replace(freshness, sources=sources)

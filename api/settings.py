@@ -76,6 +76,7 @@ class Settings:
     rate_limit: Rate | None = None
     rate_limit_exports: Rate | None = None
     redis_url: str | None = field(default=None, repr=False)
+    redis_timeout_seconds: float = 0.05
     stream_heartbeat_seconds: float = 15.0
     stream_max_connections: int = 500
     # Collectorsectors of spans and durations. The connection string holds a key: never printed.
@@ -122,9 +123,16 @@ class _Reader:
             self.faults.append(f"{name}: {error}")
             return None
 
-    def _lake(self, url: str) -> Location | None:
+    def _lake(self) -> Location | None:
         """A lake on object storage; one in a folder is the pipelines' own business."""
-        return location(url, {n: self.given.get(n, "") for n in STORAGE_NAMES}) if is_object_url(url) else None
+        url = self.given.get("LAKE_URL", "")
+        if not is_object_url(url):
+            return None
+        try:
+            return location(url, {name: self.given.get(name, "") for name in STORAGE_NAMES})
+        except ValueError as error:
+            self.faults.append(f"LAKE_URL={url.partition('?')[0]!r}: {error}")  # a signature may follow
+            return None
 
     def _operator_folder(self) -> Path | None:
         folder = operator_folder(self.given["OPERATOR"]) if "OPERATOR" in self.given else None
@@ -142,7 +150,7 @@ class _Reader:
             authentication=read_authentication(self, self.given.get("HOST", default.host), self._operator_folder()),
             operator=self.read("OPERATOR", None, bound_operator),
             release_poll_seconds=self.read("RELEASE_POLL_SECONDS", default.release_poll_seconds, _number(0.01, 60.0)),
-            lake=self.read("LAKE_URL", None, self._lake),
+            lake=self._lake(),
             storage_poll_seconds=self.read("STORAGE_POLL_SECONDS", default.storage_poll_seconds, _number(0.1, 60.0)),
             cache_bytes=self.read("CACHE_MAX_MIB", 64, _whole_number(1, 4096)) * 1024 * 1024,
             query_threads=self.read("QUERY_THREADS", default.query_threads, _whole_number(1, 64)),
@@ -153,6 +161,9 @@ class _Reader:
             rate_limit=self.read("RATE_LIMIT", DEFAULT_RATE, partial(parse_rate, "default")),
             rate_limit_exports=self.read("RATE_LIMIT_EXPORTS", EXPORTS_RATE, partial(parse_rate, "exports")),
             redis_url=self.read_secret("REDIS_URL", _redis_url),
+            redis_timeout_seconds=self.read(
+                "REDIS_TIMEOUT_SECONDS", default.redis_timeout_seconds, _number(0.005, 10.0)
+            ),
             stream_heartbeat_seconds=self.read(
                 "STREAM_HEARTBEAT_SECONDS", default.stream_heartbeat_seconds, _number(0.1, 60.0)
             ),

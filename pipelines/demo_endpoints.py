@@ -152,8 +152,13 @@ def _calls(client: httpx.Client) -> list[Call]:
         Call("/api/v1/data-freshness", _freshness),
         Call("/api/v1/data-dictionary", _dictionary),
         *(
-            Call(f"/api/v1/exports/production_daily?format={name}", _file, is_json=False)
-            for name in ("parquet", "csv", "xlsx", "arrow")
+            Call(f"/api/v1/exports/{dataset}?format={name}", _file, is_json=False)
+            for dataset, name in (
+                ("production_daily", "parquet"),
+                ("event", "csv"),
+                ("terminal_daily", "xlsx"),
+                ("facility", "arrow"),
+            )
         ),
         Call("/api/v1/reconciliation?network=oil", _reconciliation),
         Call("/api/v1/changes", _changes),

@@ -177,7 +177,7 @@ class _Reader:
             try:
                 return location(text, {each: self.text(each) for each in STORAGE_NAMES})
             except ValueError as fault:
-                self.faults.append(f"{name}={text!r}: {fault}")
+                self.faults.append(f"{name}={text.partition('?')[0]!r}: {fault}")  # a signature may follow
         return Path(text.removeprefix("file://"))
 
     def cron(self, name: str, default: str) -> str:

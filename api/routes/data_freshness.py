@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from litestar import Response, get
 
 from api import parameters
+from api.callers import caller_of
 from api.contracts.data_freshness import DataFreshness, SourceFreshness
 from api.dependencies import ApiRequest, Desk, desk_of
 from api.facts import SourceAge
 from api.freshness import Reading, newest, thresholds
 from api.operations import Operation, documented
 from api.problems import Problem
+from api.scoping import shown_freshness
 from warehouse.status import SourceStatus
 
 PATH = "/api/v1/data-freshness"
@@ -109,7 +111,7 @@ def _utc(moment: datetime | None) -> datetime | None:
 async def get_data_freshness(request: ApiRequest) -> Response[DataFreshness]:
     """Answers with the sources."""
     parameters.read(request.scope["query_string"], ())
-    body = assemble(desk_of(request))
+    body = shown_freshness(assemble(desk_of(request)), caller_of(request.scope).scope)
     return Response(
         body,
         headers={"Data-Freshness": body.status, "Data-Version": body.data_version, "Cache-Control": "no-store"},

@@ -27,6 +27,7 @@ from api.contracts.data_releases import (
     RowCount,
 )
 from api.dependencies import ApiRequest, Desk, desk_of
+from api.negotiation import accepts, unacceptable
 from api.operations import Operation, documented
 from api.problems import Problem
 from api.scoping import shown_listing, shown_manifest
@@ -80,7 +81,7 @@ def _in_force(pointer: Pointer) -> InForce:
 
 def _admitted(desk: Desk, release_id: str) -> Manifest:
     """The manifest of a release that may be served here. Raises Problem notFound or releaseExpired."""
-    if not parameters.RELEASE_ID.match(release_id):
+    if not parameters.RELEASE_ID.fullmatch(release_id):
         raise Problem("notFound", f"{release_id[:100]!r} is no release; {PATH} lists those that are kept.")
     manifest = show_release(desk.settings.warehouse_dir, release_id)
     if desk.settings.operator not in (None, manifest.operator):
@@ -141,7 +142,10 @@ async def _answer(request: ApiRequest, work: Callable[[Desk], Body]) -> Body:
 
 def _allow(request: ApiRequest) -> None:
     """Refuses who may not move the pointer: an authenticated caller without the right, else everyone but a caller on this
-    machine itself."""
+    machine itself. Who could not read the answer moves nothing either."""
+    path, accept = request.scope["path"], request.headers.get("accept")
+    if accept is not None and not accepts(accept.encode("latin-1"), path):
+        raise unacceptable(accept.encode("latin-1"), path)
     caller = caller_of(request.scope)
     if caller.is_authenticated:
         request.app.state.gate.demand(caller, MANAGE_RELEASES)
@@ -172,7 +176,7 @@ async def _decision(request: ApiRequest) -> _Signed:
         raise Problem("badRequest", f"Send the decision as application/json; Content-Type was {kind[:100]!r}.")
     try:
         decision = msgspec.json.decode(await request.body(), type=Decision)
-    except msgspec.DecodeError as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise Problem("badRequest", f'Send {{"by": name, "reason": text}}: {fault}.'[:500]) from fault
     caller = caller_of(request.scope)
     by = (caller.name or caller.subject) if caller.is_authenticated else (decision.by or "")

@@ -13,7 +13,16 @@ from api.contracts.events import EVENT_SOURCES, EVENT_STATUSES, EventList
 from api.dependencies import ApiRequest, desk_of
 from api.event_rows import Filters, event_page
 from api.operations import Operation, documented
-from api.parameters import AS_KNOWN_AT, ASSET_ID, FACILITY_KINDS, PRODUCTION_NETWORK, RELEASE, UNITS, Parameter
+from api.parameters import (
+    AS_KNOWN_AT,
+    ASSET_ID,
+    FACILITY_KINDS,
+    IDENTIFIER,
+    PRODUCTION_NETWORK,
+    RELEASE,
+    UNITS,
+    Parameter,
+)
 from api.view import View
 
 PATH = "/api/v1/events"
@@ -28,6 +37,7 @@ FACILITY_ID = Parameter(
     "facilityId",
     "Only events booked on this facility or counted there; their volumes are those counted there.",
     ASSET_ID.parse,
+    IDENTIFIER,
     kinds=FACILITY_KINDS,
 )
 BOOKED_ASSET_ID = replace(

@@ -185,6 +185,7 @@ NUMBER = Parameter(
     "or the id, facilityId or productionDate of an element: `/assets#/east/hubs/hub-akara/networks/oil/gap`. Release, day and "
     "units are chosen in the body's own query.",
     read_address,
+    is_required=True,
 )
 PARAMETERS = (NUMBER,)
 

@@ -17,7 +17,7 @@ from pipelines.stages.stage import Stage, StageResult
 from pipelines.stages.workspace import Workspace
 from warehouse.catalog.tables import TABLES
 
-RETRIES = dg.RetryPolicy(max_retries=2, delay=20, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+RETRIES: dg.RetryPolicy | None = dg.RetryPolicy(max_retries=2, delay=20, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 # A source that is not ready is asked again so often, and then by the next scheduled run.
 NOT_READY_RETRIES = 3
 # `read: full` on a run reads everything that it asks for, whatever the watermarks say has not changed.
@@ -123,10 +123,11 @@ def _next(stage: Stage, ws: Workspace, error: SourceError, retry_number: int) ->
     """What happens after a failure, in the words of the log."""
     if isinstance(error, SourceBroken):
         return "this run does not ask again; every scheduled run does, and fails until it is corrected"
-    if isinstance(error, SourceNotReady) or stage.source is None or retry_number >= RETRIES.max_retries:
+    retries = RETRIES.max_retries if RETRIES is not None else 0
+    if isinstance(error, SourceNotReady) or stage.source is None or retry_number >= retries:
         at = ws.next_run(stage.source) if stage.source else None
         return f"this run gives up; the next scheduled run asks again{f' at {at:%Y-%m-%d %H:%M} UTC' if at else ''}"
-    return f"this run asks again soon (retry {retry_number + 1} of {RETRIES.max_retries})"
+    return f"this run asks again soon (retry {retry_number + 1} of {retries})"
 
 
 def _record_renewed(stage: Stage, ws: Workspace, context: dg.AssetExecutionContext) -> None:

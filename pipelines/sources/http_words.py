@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import html
+import json
 import re
 import threading
 from collections.abc import Callable, Iterable
@@ -82,7 +83,7 @@ def _remember(forms: Iterable[str]) -> None:
 def _forms(secret: str) -> set[str]:
     """The texts in which a server, a library or a log may write the secret."""
     forms = {secret, quote(secret, safe=""), quote_plus(secret), quote(secret), html.escape(secret)}
-    forms |= {msgspec.json.encode(secret).decode()[1:-1], repr(secret)[1:-1]}
+    forms |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
     raw = secret.encode()
     # Inside a longer text (`user:password`) its base64 has one of three alignments; what stays the same is its middle.
     for lead in range(3) if len(raw) >= _SHORTEST_IN_BASE64 else ():
@@ -106,7 +107,8 @@ def said(body: bytes, redact: Callable[[str], str] = str) -> str:
         words = _of_json(msgspec.json.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError):
         words = ""
-    text = words or _TAGS.sub(" ", body[:20_000].decode("utf-8", "replace"))
+    # A secret may look like a tag: it is taken out before they are, and again as it then stands.
+    text = words or _TAGS.sub(" ", redact(body[:20_000].decode("utf-8", "replace")))
     text = " ".join(redact(text).split())
     return text if len(text) <= LONGEST_SAYING else text[: LONGEST_SAYING - 1] + "…"
 

@@ -83,6 +83,13 @@ def analyst(path: Path) -> Process:
 @contextmanager
 def served(warehouse: Path, log: Path, **more: str) -> Iterator[int]:
     """The API on a free port behind its own server, with more environment; the port, once it answers."""
+    with started(warehouse, log, **more) as (_, port):
+        yield port
+
+
+@contextmanager
+def started(warehouse: Path, log: Path, **more: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """As `served`, with the server's process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -108,7 +115,7 @@ def served(warehouse: Path, log: Path, **more: str) -> Iterator[int]:
                     process.wait(0.05)  # until the socket is there
                 except subprocess.TimeoutExpired:
                     continue
-            yield port
+            yield process, port
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)

@@ -17,19 +17,9 @@ import pytest
 from api.callers import EVERYTHING, Scope
 from api.settings import Settings
 from tests.integration.conftest import Loaded
-from tests.integration.scope_audit import (
-    SHARED,
-    Asked,
-    Ground,
-    Report,
-    RoleGate,
-    Secrets,
-    ask,
-    audit,
-    behind,
-    requests_of,
-    secrets_of,
-)
+from tests.integration.scope_audit import Report, RoleGate, ask, audit, behind
+from tests.integration.scope_questions import Asked, Ground, requests_of
+from tests.integration.scope_secrets import SHARED, Secrets, secrets_of
 from tests.unit.api.client import Api
 from tests.unit.warehouse.frames_scoped import publish_scoped
 from warehouse.reader_scope_rules import EVERYTHING as WHOLE
@@ -64,7 +54,7 @@ class Case:
     secrets: Mapping[str, Secrets]
 
     @classmethod
-    def of(cls, directory: Path) -> "Case":
+    def of(cls, directory: Path, *, is_tiny: bool = False) -> "Case":
         """The release in force."""
         with duckdb.connect(str(release_path(directory)), read_only=True) as connection:
             connection.execute("SET GLOBAL TimeZone = 'UTC'")
@@ -74,14 +64,15 @@ class Case:
                 return found
 
             ground = Ground.read(sql)
-            return cls(directory, ground, {role: secrets_of(sql, ground, scope) for role, scope in MORE.items()})
+            secrets = {role: secrets_of(sql, ground, scope, are_whole_telling=is_tiny) for role, scope in MORE.items()}
+            return cls(directory, ground, secrets)
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Case:
     directory = tmp_path_factory.mktemp("scopes")
     publish_scoped(directory)
-    return Case.of(directory)
+    return Case.of(directory, is_tiny=True)
 
 
 class Running:
