@@ -1,7 +1,9 @@
 """Content negotiation: encodings that a caller prefers, media types that a path answers with, entity tags that it holds."""
 
 import gzip
-from functools import lru_cache
+from collections.abc import Hashable
+from functools import _lru_cache_wrapper, lru_cache
+from typing import TypeVar
 
 import brotli  # type: ignore[import-untyped]  # ships no stubs
 import zstandard
@@ -29,6 +31,11 @@ PATH_MEDIA_TYPES: dict[str, tuple[str, ...]] = {
     STREAM: ("text/event-stream",),
 }
 
+# Headers of ordinary length are read once; made-up long ones must not fill the memory.
+MAX_KEPT_BYTES = 512
+
+Read = TypeVar("Read")
+
 
 def compress(body: bytes, encoding: str) -> bytes:
     """The body in an encoding; always the same bytes for the same body, as a strong entity tag demands."""
@@ -41,9 +48,13 @@ def compress(body: bytes, encoding: str) -> bytes:
     return body
 
 
-@lru_cache(maxsize=256)
 def choose_encoding(accept_encoding: bytes | None) -> str:
     """The encoding with the caller's highest weight, ours first among equals; identity when it named none of ours."""
+    return _remembered(_choose_encoding, accept_encoding)
+
+
+@lru_cache(maxsize=256)
+def _choose_encoding(accept_encoding: bytes | None) -> str:
     if not accept_encoding:
         return IDENTITY
     weights = _weights(accept_encoding.decode("latin-1").lower())
@@ -64,12 +75,16 @@ def media_types(path: str) -> tuple[str, ...]:
     return next((types for key, types in PATH_MEDIA_TYPES.items() if key[-1] == "/" and path.startswith(key)), (JSON,))
 
 
-@lru_cache(maxsize=256)
 def accepted(accept: bytes | None, offered: tuple[str, ...]) -> str | None:
     """The offered media type that the caller takes with the highest weight, ours first among equals; None when it takes none.
 
     For each offered type the most specific range that the caller names decides.
     """
+    return _remembered(_accepted, accept, offered)
+
+
+@lru_cache(maxsize=256)
+def _accepted(accept: bytes | None, offered: tuple[str, ...]) -> str | None:
     if not accept:
         return offered[0]
     weights = _weights(accept.decode("latin-1").lower())
@@ -99,13 +114,24 @@ def unacceptable(accept: bytes | None, path: str) -> Problem:
     return Problem("notAcceptable", f"Answers are {types} (problems: {MEDIA_TYPE}); Accept was {said!r}.")
 
 
-@lru_cache(maxsize=1024)
 def held_tags(if_none_match: bytes) -> frozenset[str]:
     """Entity tags without quotes and weakness, for the weak comparison that If-None-Match asks for."""
+    return _remembered(_held_tags, if_none_match)
+
+
+@lru_cache(maxsize=1024)
+def _held_tags(if_none_match: bytes) -> frozenset[str]:
     tags = set()
     for part in if_none_match.decode("latin-1").split(","):
         tags.add(part.strip().removeprefix("W/").strip('"'))
     return frozenset(tags)
+
+
+def _remembered(read: "_lru_cache_wrapper[Read]", header: bytes | None, *more: Hashable) -> Read:
+    if header is not None and len(header) > MAX_KEPT_BYTES:
+        long: Read = read.__wrapped__(header, *more)
+        return long
+    return read(header, *more)
 
 
 def _weights(header: str) -> dict[str, float]:

@@ -7,7 +7,7 @@ that the query itself would not.
 import base64
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -21,7 +21,8 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
 
     release_id: str
     asked: str
-    position: int
+    # Bound to a query: what the database cannot hold is no position of any row.
+    position: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
     row_id: str
 
 

@@ -3,6 +3,7 @@
 A server ends the application's lifespan only after the last connection closed: an endless stream must end on the signal.
 """
 
+import faulthandler
 import signal
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 
 from api.telemetry import logger
 
+STUCK_SECONDS = 15.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -33,6 +35,8 @@ class Stopping:
             return
 
         def arrived(number: int, frame: FrameType | None) -> None:
+            # Should something hold the stop up, the log says what, before the server kills the process.
+            faulthandler.dump_traceback_later(STUCK_SECONDS)
             loop.call_soon_threadsafe(self.set)
             # The server's own handler. One set through the loop hears of the signal by the loop's wake-up, too.
             before = self._before[signal.Signals(number)]

@@ -4,6 +4,7 @@ Nothing is queued for a client: what it has missed is read off the log, so that 
 """
 
 import asyncio
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,7 +19,7 @@ from api.dependencies import CACHE, Desk
 from api.facts import ReleaseFacts
 from api.problems import Problem
 from api.stream_changes import UNKNOWN, Changes, Contents, changes, contents
-from api.stream_log import Move, Position, State, Words, mark, move_of, moves_of
+from api.stream_log import Move, Position, State, Words, is_whole, mark, move_of, moves_of
 from api.telemetry import logger
 from warehouse.errors import PointerCorrupt, ReleaseCorrupt
 from warehouse.manifest import read_manifest
@@ -31,6 +32,7 @@ KEEP_MOVES = 1000
 KEEP_CONTENTS = 64
 MAX_OF_CALLER = 20
 RETRY_AFTER_SECONDS = 10
+READ_AGAIN_SECONDS = 5.0
 
 
 class StreamHub:
@@ -47,6 +49,7 @@ class StreamHub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clients: set[asyncio.Event] = set()
         self._of_caller: Counter[str] = Counter()
+        self._read_again_at = 0.0
         desk.reader.add_on_open(self._opened)
 
     @property
@@ -82,8 +85,15 @@ class StreamHub:
         except PointerCorrupt:
             return moves  # the desk says so in the log
         # Only what this process serves is told: a client fetches the moment it hears of it.
-        if pointer is None or pointer.release_id != in_force or (moves and moves[-1].sequence == pointer.sequence):
+        if pointer is None or pointer.release_id != in_force:
             return moves
+        if moves and moves[-1].sequence == pointer.sequence:
+            # A copy of a warehouse on object storage hears of earlier moves later than of the last one.
+            if is_whole(moves, KEEP_MOVES) or time.monotonic() < self._read_again_at:
+                return moves
+            again = moves_of(history(self._desk.settings.warehouse_dir), moves, KEEP_MOVES, self._day_of)
+            self._read_again_at = time.monotonic() + READ_AGAIN_SECONDS
+            return again if len(again) > len(moves) else moves
         if not moves or pointer.sequence != moves[-1].sequence + 1:
             past = [p for p in history(self._desk.settings.warehouse_dir) if p.sequence < pointer.sequence]
             moves = moves_of(past, moves, KEEP_MOVES, self._day_of)

@@ -108,6 +108,12 @@ def mark(release_id: str) -> str:
     return release_id[-8:]
 
 
+def is_whole(moves: Sequence[Move], keep: int) -> bool:
+    """Whether no move is missing among the last `keep`."""
+    first, last = moves[0].sequence, moves[-1].sequence
+    return last - first + 1 == len(moves) and (first == 1 or len(moves) >= keep)
+
+
 def moves_of(
     pointers: Sequence[Pointer], told: Sequence[Move], keep: int, day_of: Callable[[str], date | None]
 ) -> tuple[Move, ...]:

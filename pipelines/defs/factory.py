@@ -17,7 +17,9 @@ from pipelines.stages.stage import Stage, StageResult
 from pipelines.stages.workspace import Workspace
 from warehouse.catalog.tables import TABLES
 
-RETRIES: dg.RetryPolicy | None = dg.RetryPolicy(max_retries=2, delay=20, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+RETRIES: dg.RetryPolicy | None = dg.RetryPolicy(
+    max_retries=2, delay=20, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
+)
 # A source that is not ready is asked again so often, and then by the next scheduled run.
 NOT_READY_RETRIES = 3
 # `read: full` on a run reads everything that it asks for, whatever the watermarks say has not changed.

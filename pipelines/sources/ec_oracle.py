@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from pipelines.sources.cast import cast_to_canonical, schema_of
 from pipelines.sources.circuit import Circuit, CircuitStatus, circuit_of
+from pipelines.sources.collector import collector_paused
 from pipelines.sources.config import EcOracleConfig
 from pipelines.sources.ec_oracle_errors import as_source_error, code_of, is_retried
 from pipelines.sources.ec_oracle_guard import GarbledWire, decoding, guarded
@@ -192,7 +193,7 @@ class EcOracle:
             mapping.oracle_sql, dict(binds), size=self._batch_rows, requested_schema=schema
         )
         while True:
-            with decoding():
+            with decoding(), collector_paused():
                 batch = next(batches, None)
             if batch is None:
                 break

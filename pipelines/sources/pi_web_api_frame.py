@@ -5,10 +5,7 @@ Pure: structs in, a frame out. Timestamps are cast by Arrow (five times faster t
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
@@ -32,28 +29,6 @@ _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "is_questionable": pl.Boolean,
 }
 RECORDED_SCHEMA = pl.Schema(_COLUMNS)
-
-_gc_lock = threading.Lock()
-_gc_holders = 0
-_gc_was_on = False
-
-
-@contextlib.contextmanager
-def collector_paused() -> Iterator[None]:
-    """Hold the cyclic collector off while a page is decoded: its structs hold no cycles, and walking them costs 5-8 %."""
-    global _gc_holders, _gc_was_on
-    with _gc_lock:
-        if _gc_holders == 0:
-            _gc_was_on = gc.isenabled()
-            gc.disable()
-        _gc_holders += 1
-    try:
-        yield
-    finally:
-        with _gc_lock:
-            _gc_holders -= 1
-            if _gc_holders == 0 and _gc_was_on:
-                gc.enable()
 
 
 @dataclass(frozen=True)

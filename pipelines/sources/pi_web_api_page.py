@@ -13,9 +13,10 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from pipelines.sources.collector import collector_paused
 from pipelines.sources.payloads_pi import Sample, StreamSet, WebException
 from pipelines.sources.pi_web_api_columns import plain_page
-from pipelines.sources.pi_web_api_frame import RECORDED_SCHEMA, Columns, collector_paused, recorded_frame
+from pipelines.sources.pi_web_api_frame import RECORDED_SCHEMA, Columns, recorded_frame
 
 _sets = msgspec.json.Decoder(StreamSet)
 # Timestamps are compared by whole seconds: an archive may answer with another precision than it was asked in.

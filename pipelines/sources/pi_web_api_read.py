@@ -17,11 +17,12 @@ from urllib.parse import quote
 import msgspec
 import polars as pl
 
+from pipelines.sources.collector import collector_paused
 from pipelines.sources.errors import Asking, SourceBroken
 from pipelines.sources.http import GarbledAnswer, Http
 from pipelines.sources.http_deadline import Deadline
 from pipelines.sources.payloads_pi import OneSample, Sample, Samples, StreamSet, StreamValues
-from pipelines.sources.pi_web_api_frame import collector_paused, recorded_frame
+from pipelines.sources.pi_web_api_frame import recorded_frame
 from pipelines.sources.pi_web_api_page import Page, PageDecoder
 from pipelines.sources.pi_web_api_points import whole
 

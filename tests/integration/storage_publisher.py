@@ -47,11 +47,12 @@ def race(mirror: Mirror, n: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    brisk = Patience(timedelta(seconds=2), timedelta(seconds=5), timedelta(seconds=5), retries=0)
+    # A broken line is given up soon, a busy machine is waited for.
+    patience = Patience(timedelta(seconds=5), timedelta(seconds=30), timedelta(seconds=30), retries=2)
     say(ready=True)
     for line in sys.stdin:
         asked = json.loads(line)
-        remote = open_remote(location(asked["url"], asked["environment"]), brisk)
+        remote = open_remote(location(asked["url"], asked["environment"]), patience)
         mirror = Mirror(remote, Path(asked["warehouse"]))
         say(**(race if asked["do"] == "race" else publish)(mirror, asked["n"]))
 

@@ -252,7 +252,9 @@ def test_publishers_when_two_race_then_one_wins_each_time_and_both_releases_are_
         assert bases == {before.release_id}  # both were built from the release in force
         for racer in publishers if n % 2 else publishers[::-1]:
             racer.send()
-        first, second = sorted((racer.answer() for racer in publishers), key=lambda result: len(result["built"]))
+        ended = [racer.answer() for racer in publishers]
+        assert [result.get("fault") for result in ended] == [None, None]
+        first, second = sorted(ended, key=lambda result: len(result["built"]))
         # Exactly one published what it built first; the other built again from that one.
         assert (len(first["built"]), len(second["built"])) == (1, 2)
         assert first["active"] and second["active"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 import schemathesis
@@ -29,6 +30,7 @@ from api.problems import KINDS, MEDIA_TYPE
 from api.settings import Settings
 from tests.unit.api.issuing import PROVIDER, Issuer, Published
 from tests.unit.warehouse.frames import LATEST, publish_tiny
+from tests.unit.warehouse.frames_reference import TARGET_VERSION
 
 DOCUMENT = "/api/v1/openapi.json"
 SEED = 20261122
@@ -60,7 +62,8 @@ class Found:
         """No finding, every check was asked, and every operation has answered as well as refused."""
         assert self.stopped is StopReason.COMPLETED
         assert not self.faults, f"{len(self.faults)} findings:\n" + "\n".join(list(self.faults.values())[:10])
-        assert set(CHECKS.get_all_names()) - {"max_response_time"} <= set(self.checks)
+        # Without a limit the first is none; the second has nothing to ask where no token is wanted, and is asserted where one is.
+        assert set(CHECKS.get_all_names()) - {"max_response_time", "ignored_auth"} <= set(self.checks)
         for operation, statuses in self.statuses.items():
             assert any(200 <= status < 300 for status in statuses), f"{operation} never answered: {dict(statuses)}"
             assert not any(status >= 500 for status in statuses), f"{operation}: {dict(statuses)}"
@@ -100,7 +103,7 @@ def refusal_of_valid_data(ctx: Any, response: Any, case: Any) -> None:
             assert is_known, f"{error['parameter']} {error['detail']}"
             assert error["parameter"] in (case.query or {}), problem
     elif response.status_code == 404:
-        assert case.path_parameters, problem
+        assert case.path_parameters or "path" in (case.query or {}), problem
     else:
         assert response.status_code == 410, problem
         assert {"release", "asKnownAt", "cursor"} & set(case.query or {}) or "releaseId" in (case.path_parameters or {})
@@ -118,6 +121,24 @@ class AtHome:
             headers = [(name, b"127.0.0.1" if name == b"host" else value) for name, value in scope["headers"]]
             scope = {**scope, "client": ("127.0.0.1", 50000), "headers": headers}
         await self.app(scope, receive, send)
+
+
+@schemathesis.hook("before_call")
+def agreement(context: Any, case: Any, kwargs: Any) -> None:
+    """Lets parameters of most valid cases agree with each other: only so do they get as far as the data.
+
+    One release, days in order, no page of a list that was never made; every fourth case is sent as it is.
+    """
+    if case.meta is None or not case.meta.generation.mode.is_positive or not case.query:
+        return
+    query = case.query
+    if crc32(repr(sorted(query.items())).encode()) % 4 == 0:
+        return
+    query.pop("cursor", None)
+    if "release" in query:
+        query.pop("asKnownAt", None)
+    if "from" in query and "to" in query:
+        query["from"], query["to"] = sorted((query["from"], query["to"]))
 
 
 def publish(folder: Path, *, is_synthetic: bool) -> list[str]:
@@ -143,9 +164,9 @@ def configured(releases: list[str], examples: int, headers: dict[str, str]) -> S
         "terminal": ["tm-east"],
         "asset": ["east", "west"],
         "facilities": ["fs-alder", "fs-alder,fs-birch", "fs-birch,tm-east,gp-alder"],
-        "release": [*releases, GONE],
+        "release": [*releases, *releases, GONE],
         "day": days,
-        "version": ["2026.1", "2026.2"],
+        "version": [TARGET_VERSION, TARGET_VERSION, "2026.1"],
         "dataset": ["facility", "production_daily", "event", "gap_driver_daily", "release_info", "dictionary", "edge"],
         "instant": ["2026-11-22T06:30:00Z", "2026-11-22T07:30:00+01:00", "2999-01-01T00:00:00Z"],
         "number": [
@@ -268,7 +289,8 @@ def test_cases_with_a_token_then_the_same_and_none_is_answered_without_it(
 ) -> None:
     found = run_authenticated(tmp_path, monkeypatch, 3, ["getMe", "getTerminalOperations", "resumeDataReleases"])
     found.assert_sound()
-    assert all(statuses[401] for statuses in found.statuses.values()), "ignored_auth asked nobody without a token"
+    assert found.checks["ignored_auth"]
+    assert all(statuses[401] for statuses in found.statuses.values()), "nobody was asked without a token"
 
 
 @pytest.mark.slow
@@ -286,4 +308,5 @@ def test_two_thousand_cases_with_a_token_then_the_same_and_no_operation_ignores_
 ) -> None:
     found = run_authenticated(tmp_path, monkeypatch, 40)
     found.assert_sound()
+    assert found.checks["ignored_auth"]
     assert found.cases.total() >= CASES // 10, found.cases

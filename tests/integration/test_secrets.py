@@ -273,6 +273,12 @@ def dagster_says(folder: Path, stages: tuple[str, ...]) -> str:
     return "\n".join(told)
 
 
+def failed_as_foreseen(text: str) -> None:
+    """Every stage failed by its source's word, not by a fault of ours on the way to telling it."""
+    assert all(f"stage {name} (source" in text for name in SOURCE_STAGES)
+    assert text.count("; next: this run") >= len(SOURCE_STAGES)
+
+
 SOURCE_STAGES = ("raw_energy_components__daily", "raw_pi__recorded_value", "raw_sharepoint__register")
 
 
@@ -310,6 +316,7 @@ def test_secrets_when_sources_echo_what_they_are_sent_then_nothing_tells_them(
             heard.more.append(failure_of(name, loaded))
         forget_circuits()
     heard.more.append(dagster_says(tmp_path, SOURCE_STAGES))
+    failed_as_foreseen(heard.more[-1])
     text = heard.everything(tmp_path)
     assert "asked" in text and "PI Web API" in text and "SharePoint" in text and "status" in text
     nothing_of_it(text, "what was said")

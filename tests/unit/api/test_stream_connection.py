@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from api import stream_connection
@@ -18,7 +19,8 @@ from api.stream import MAX_OF_CALLER, StreamHub
 from api.stream_connection import EventStream
 from api.stream_log import State
 from tests.unit.api.client import Api
-from tests.unit.api.test_stream_log import log, pointer
+from tests.unit.api.test_stream_log import log, pointer, release
+from warehouse.pointer import HISTORY, POINTER
 
 STEP = Callable[["Client"], None]
 
@@ -194,3 +196,33 @@ def test_readiness_when_the_server_stops_then_not_ready_and_still_alive(tiny_war
         api.problem("/readyz", 503, "stopping")
         assert api.get("/healthz").status_code == 200
         assert api.get("/api/v1/summary").status_code == 200
+
+
+def test_hub_when_a_copy_of_the_history_comes_late_then_the_gap_is_healed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.stream.READ_AGAIN_SECONDS", 0.0)
+    found = hub(State())
+    desk: Any = found._desk
+    desk.settings = Settings(warehouse_dir=tmp_path)
+    desk.freshness = SimpleNamespace(words=dict)
+
+    def follow(sequence: int, *known: int) -> list[int]:
+        lines = b"".join(msgspec.json.encode(pointer(n, n)) + b"\n" for n in known)
+        (tmp_path / HISTORY).write_bytes(lines)
+        (tmp_path / POINTER).write_bytes(msgspec.json.encode(pointer(sequence, sequence)))
+        desk.reader.pointer = lambda: pointer(sequence, sequence)
+        desk.current = SimpleNamespace(facts=SimpleNamespace(release_id=release(sequence), latest_day=None))
+        found.follow()
+        return [move.sequence for move in found.state.moves]
+
+    assert follow(1) == [1]
+    assert follow(2) == [1, 2]
+    assert follow(5, 1, 2) == [1, 2, 5]
+    assert found.state.missed(log(pointer(1, 1), pointer(2, 2)).position) is None
+    assert follow(5, 1, 2, 3, 4) == [1, 2, 3, 4, 5]
+    assert [move.previous_release_id for move in found.state.moves[2:]] == [release(n) for n in (2, 3, 4)]
+    # A pointer that names what is not served here is not told.
+    desk.reader.pointer = lambda: pointer(6, 6)
+    found.follow()
+    assert len(found.state.moves) == 5

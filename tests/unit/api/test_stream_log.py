@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.stream_changes import UNKNOWN
-from api.stream_log import FOREIGN, NONE, Position, State, mark, moves_of, parse_position
+from api.stream_log import FOREIGN, NONE, Position, State, is_whole, mark, moves_of, parse_position
 from warehouse.pointer import FORMAT, Pointer
 
 WORDS = st.dictionaries(st.text(min_size=1, max_size=20), st.sampled_from(["fresh", "delayed", "stale"]), max_size=5)
@@ -112,3 +112,15 @@ def test_history_when_it_is_read_again_then_what_was_told_stays_and_the_oldest_l
     assert [move.production_date for move in again] == [date(2026, 11, 21), None, None, None]
     assert again[0] is first.moves[4]
     assert all(move.changed is UNKNOWN for move in again)
+
+
+def test_log_when_a_move_is_missing_then_not_whole_and_healed_by_a_history_that_has_it() -> None:
+    gap = log(pointer(1, 1), pointer(2, 2), pointer(4, 4))
+    assert not is_whole(gap.moves, 100)
+    assert not is_whole(log(pointer(3, 3), pointer(4, 4)).moves, 100)
+    assert is_whole(log(pointer(3, 3), pointer(4, 4)).moves, 2)
+    healed = State(moves_of([pointer(n, n) for n in range(1, 5)], gap.moves, 100, lambda _: None))
+    assert is_whole(healed.moves, 100)
+    missed = healed.missed(position(2, 2))
+    assert missed is not None
+    assert [(move.sequence, move.previous_release_id) for move in missed] == [(3, release(2)), (4, release(3))]

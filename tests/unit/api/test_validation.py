@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from api import pages
 from api.app import create_app
 from api.edge import MAX_ADDRESS_BYTES
 from api.exports import Exporter
@@ -406,6 +408,43 @@ def test_fault_behind_any_operation_then_a_documented_problem_that_gives_nothing
         response = ask(running, case, case.address(release_id))
         assert "secret" not in response.text
         refused(case, response, status, code)
+
+
+@pytest.mark.parametrize("position", [2**63, -(2**63) - 1, 2**70])
+def test_cursor_at_a_position_that_no_row_can_have_then_400(running: Api, release_id: str, position: int) -> None:
+    honest = pages.read(running.body("/api/v1/events?limit=1")["next"])
+    made_up = pages.write(pages.Cursor(release_id, honest.asked, position, honest.row_id))
+    response = running.get(f"/api/v1/events?limit=1&cursor={made_up}")
+    assert (response.status_code, details(response.json())) == (
+        400,
+        {"cursor": "must be `next` of an earlier answer, unchanged"},
+    )
+
+
+EXPLAINED = (
+    "/summary",
+    "/assets",
+    "/gap-drivers?window=7d",
+    "/production-flow",
+    "/terminal/tm-east/operations",
+    "/hubs/hub-alder/performance?window=7d",
+)
+STEPS = st.one_of(
+    st.sampled_from(["networks", "oil", "domesticGas", "assets", "east", "hubs", "drivers", "facilities", "points", "edges",
+                     "statistics", "average", "efficiency", "terminals", "gap", "volume", "capacity", "nextCargo", "parcel"]),
+    st.sampled_from(["0", "1", "-1", "01", "-", "9" * 30, "\u0660", "~2", "\x00", ""]),
+    st.text(max_size=5),
+)  # fmt: skip
+
+
+@settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.sampled_from(EXPLAINED), st.lists(STEPS, max_size=6))
+def test_any_pointer_into_a_body_then_an_explanation_or_400_for_it(running: Api, body: str, steps: list[str]) -> None:
+    path = quote(body + "#" + "".join(f"/{step}" for step in steps), safe="")
+    response = running.get(f"/api/v1/explain?path={path}")
+    assert response.status_code == 200 or set(details(response.json())) == {"path"}, response.text
 
 
 # Bytes as they may come over a wire, past every client library: what a server hands on as path, query and headers.

@@ -18,13 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from pipelines.sources.collector import collector_paused
 from pipelines.sources.config import PiConfig, Secret
 from pipelines.sources.errors import SourceBroken, SourceUnavailable
 from pipelines.sources.extract import Progress
 from pipelines.sources.http_retry import HttpPolicy
 from pipelines.sources.payloads_pi import Sample, State, ValueFault
 from pipelines.sources.pi_web_api import PiClient
-from pipelines.sources.pi_web_api_frame import RECORDED_SCHEMA, collector_paused, instants, recorded_frame
+from pipelines.sources.pi_web_api_frame import RECORDED_SCHEMA, instants, recorded_frame
 
 DAY = datetime(2026, 11, 20, 5, tzinfo=UTC)
 CONFIG = PiConfig(base_url="http://pi.test/piwebapi", max_in_flight=2)
