@@ -204,8 +204,8 @@ def bound_operator(value: str) -> str:
 
 def quiet_exporters() -> None:
     """Turns off what Azure's exporter would send to hosts of its own: statistics of itself and remote configuration."""
-    for name in ("STATSBEAT_DISABLED_ALL", "CONTROLPLANE_DISABLED", "SDKSTATS_DISABLED"):
-        os.environ.setdefault(f"APPLICATIONINSIGHTS_{name}", "true")
+    for name in ("statsbeat_disabled_all", "controlplane_disabled", "sdkstats_disabled"):
+        os.environ.setdefault(f"applicationinsights_{name}".upper(), "true")
 
 
 def _connection_string(value: str) -> str:

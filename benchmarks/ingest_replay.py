@@ -44,11 +44,6 @@ class Tape:
         self._lock = threading.Lock()
         self.faults: list[str] = []
 
-    @property
-    def answer_bytes(self) -> int:
-        """Bytes of all recorded answers."""
-        return sum(len(turn.answer) for turns in self._recorded for turn in turns)
-
     def record(self, client: socket.socket) -> None:
         """Pass everything on between the client and the live server, and keep what follows the login."""
         turns = self._pass_on(client, until_login=False)
@@ -78,6 +73,12 @@ class Tape:
                 return
             client.sendall(turn.answer)
         client.recv(PIECE)
+
+    def pour(self, client: socket.socket) -> None:
+        """Send all recorded answers at once, unasked: what reading them without decoding is measured with."""
+        for turns in self._recorded:
+            for turn in turns:
+                client.sendall(turn.answer)
 
     def _pass_on(self, client: socket.socket, *, until_login: bool) -> list[Turn]:
         """Turns passed on; with `until_login`, the last one is the question after it, which is not passed on."""
@@ -117,14 +118,3 @@ def listen(serve: Callable[[socket.socket], None]) -> int:
 
     threading.Thread(target=accept, daemon=True).start()
     return int(listener.getsockname()[1])
-
-
-def flood(size: int) -> Callable[[socket.socket], None]:
-    """Sends `size` bytes to whoever connects: what reading without decoding is measured with."""
-
-    def send(client: socket.socket) -> None:
-        piece, left = bytes(PIECE), size
-        while left > 0:
-            left -= client.send(piece[: min(left, PIECE)])
-
-    return send

@@ -3,6 +3,7 @@
 Answers of the moment, no function of a release: never cached. The pointer is moved only by those whom `_allow` lets.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -39,6 +40,8 @@ from warehouse.release import list_releases, read_label, show_release
 
 PATH = "/api/v1/data-releases"
 TAG = "releases"
+# A decision is one line: whoever sends it slower holds a place that others need.
+BODY_SECONDS = 10.0
 Body = TypeVar("Body")
 RELEASE_PATH = (("releaseId", "A kept release, as dataVersion of bodies."),)
 
@@ -175,7 +178,11 @@ async def _decision(request: ApiRequest) -> _Signed:
     if kind != "application/json":
         raise Problem("badRequest", f"Send the decision as application/json; Content-Type was {kind[:100]!r}.")
     try:
-        decision = msgspec.json.decode(await request.body(), type=Decision)
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await request.body()
+        decision = msgspec.json.decode(body, type=Decision)
+    except TimeoutError:
+        raise Problem("badRequest", f"The body did not come within {BODY_SECONDS:g} s.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise Problem("badRequest", f'Send {{"by": name, "reason": text}}: {fault}.'[:500]) from fault
     caller = caller_of(request.scope)

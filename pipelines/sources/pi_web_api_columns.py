@@ -21,6 +21,7 @@ from pipelines.sources.payloads_pi import Sample, Skeleton, SkeletonStream
 from pipelines.sources.pi_web_api_frame import Columns
 from pipelines.sources.pi_web_api_instants import (
     MOST_DIGITS,
+    TO_SECONDS,
     WHOLE,
     Bytes,
     Flags,
@@ -76,9 +77,11 @@ class _Row:
     lead: int
     count: int
     instant: int
-    # By word: its place, its text, and which of its bytes count (None: all).
+    # By word: its place, its text, and which of its bytes count (None: all). `joint` is closing and head together.
     closing: tuple[_Check, ...]
     head: tuple[_Check, ...]
+    joint: tuple[_Check, ...]
+    # What stands behind an instant of whole seconds, its Z first.
     middle: tuple[_Check, ...]
 
     @classmethod
@@ -91,7 +94,8 @@ class _Row:
             instant=(lead + len(template.head)) // _WORD,
             closing=_checks(template.closing, lead - len(template.closing)),
             head=_checks(template.head, lead),
-            middle=_checks(template.middle, at_middle),
+            joint=_checks(template.closing + template.head, lead - len(template.closing)),
+            middle=_checks(b"Z" + template.middle, at_middle - 1),
         )
 
 
@@ -187,11 +191,17 @@ def _found(buffer: Bytes, template: _Template) -> _Found | None:
         starts = np.flatnonzero(buffer[first : min(first + _PIECE_BYTES, last)] == ord("{")) + first
         starts = starts[buffer[starts + letter] == ord("T")]
         words = words_at(buffer, starts - row.lead, row.count)
-        is_sample = _holds(words, row.head)
-        if not is_sample.all():
-            starts, words = starts[is_sample], words[is_sample]
+        is_after_plain = _holds(words, row.joint)
+        others = np.flatnonzero(~is_after_plain)
+        if len(others):
+            is_sample = np.ones(len(starts), np.bool_)
+            is_sample[others] = _holds(words[others], row.head)
+            is_after_plain[others] = _holds(words[others], row.closing)
+            if not is_sample.all():
+                starts, words, is_after_plain = starts[is_sample], words[is_sample], is_after_plain[is_sample]
         if len(starts):
-            pieces.append(_looked_at(buffer, template, row, starts, words))
+            instants, numbers = _instants(buffer, template, row, starts, words)
+            pieces.append(_Found(starts, instants, numbers, is_after_plain))
     if not pieces:
         return None
     return _Found(
@@ -202,12 +212,19 @@ def _found(buffer: Bytes, template: _Template) -> _Found | None:
     )
 
 
-def _looked_at(buffer: Bytes, template: _Template, row: _Row, starts: Places, words: Words) -> _Found:
-    seconds, is_instant, marks = whole_seconds(*(words[:, row.instant + place] for place in range(3)))
-    instants = seconds * 1_000_000
+def _instants(
+    buffer: Bytes, template: _Template, row: _Row, starts: Places, words: Words
+) -> tuple[npt.NDArray[np.int64], Places]:
+    """Each sample's instant in µs, and where its number begins; 0 where it is not plain up to there."""
+    instants, is_instant = whole_seconds(*(words[:, row.instant + place] for place in range(3)))
+    instants *= 1_000_000
     numbers = starts + (len(template.head) + WHOLE + len(template.middle))
-    is_begun = is_instant & (marks == ord("Z")) & _holds(words, row.middle)
-    broken = np.flatnonzero(is_instant & (marks == ord(".")))
+    is_begun = _holds(words, row.middle)
+    is_begun &= is_instant
+    if is_begun.all():
+        return instants, numbers
+    broken = np.flatnonzero(is_instant & ~is_begun)
+    broken = broken[buffer[starts[broken] + (len(template.head) + TO_SECONDS)] == ord(".")]
     if len(broken):
         digits_at = starts[broken] + len(template.head) + WHOLE
         micros, lengths = fractions(buffer, digits_at)
@@ -217,7 +234,7 @@ def _looked_at(buffer: Bytes, template: _Template, row: _Row, starts: Places, wo
         after_words = words_at(buffer, np.minimum(after, len(buffer) - count * _WORD), count)
         is_begun[broken] = (lengths > 0) & _holds(after_words, _checks(template.middle, 0))
         numbers[broken] = after + len(template.middle)
-    return _Found(starts, instants, np.where(is_begun, numbers, 0), _holds(words, row.closing))
+    return instants, np.where(is_begun, numbers, 0)
 
 
 def _numbered(body: bytes, template: _Template, found: _Found, columns: Columns) -> Flags:
@@ -259,22 +276,26 @@ def _exceptions(
 ) -> dict[int, int] | None:
     """Fill in the samples that are not plain, or the last of their lists; where each ends. None: too many, or broken."""
     plain = re.compile(_NUMBER + re.escape(template.tail))
-    starts = found.starts
+    starts, bridge = found.starts, b"}" + template.between
     ends: dict[int, int] = {}
     odd: list[int] = []
     texts: list[bytes] = []
     try:
-        for place in places.tolist():
-            start, begin = int(starts[place]), int(found.numbers[place])
-            after = int(starts[place + 1]) if place + 1 < len(starts) else len(body)
+        nexts = np.append(starts, len(body))[places + 1]
+        listed = (each.tolist() for each in (places, starts[places], found.numbers[places], nexts))
+        for place, start, begin, after in zip(*listed, strict=True):
             match = plain.match(body, begin, after) if begin else None
             if match is not None and isfinite(number := float(match[1])):
                 columns.values[place] = number
                 ends[place] = match.end()
                 continue
-            text = body[start:after].decode()
-            _, length = _scanner.raw_decode(text)
-            texts.append(text[:length].encode())
+            if body.endswith(bridge, start, after) and place + 1 < len(starts):
+                # Up to the next sample: if it is not one, the texts together do not decode.
+                texts.append(body[start : after - len(template.between)])
+            else:
+                text = body[start:after].decode()
+                _, length = _scanner.raw_decode(text)
+                texts.append(text[:length].encode())
             ends[place] = start + len(texts[-1])
             odd.append(place)
             if len(odd) > _MOST_EXCEPTIONS * len(starts):

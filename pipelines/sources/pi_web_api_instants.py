@@ -40,17 +40,31 @@ _CLOCK_SIXES = word_of(b"\6\6\0\6\6\0\6\6")
 _HIGH_HALVES = word_of(b"\xf0" * 8)
 _NO_CLOCK_DIGITS = word_of(b"\xf0\xf0\xff\xf0\xf0\xff\xf0\xf0")
 _DAY_AND_T = word_of(b"\xff\xff\xff" + bytes(5))
+# Hours, minutes and seconds, each in a byte; what makes them pass 255 when they are too large; and where that shows.
+_PAIRS = word_of(b"\xff\0\0\xff\0\0\xff\0")
+_ABOVE = word_of(bytes([256 - 24, 0, 0, 256 - 60, 0, 0, 256 - 60, 0]))
+_CARRIED = word_of(b"\0\xff\0\0\xff\0\0\xff")
+_TO_MINUTES = np.uint64(60 << 24 | 1)
 _FIRST_OF_FOUR = word_of(b"\xff\0\0\0\xff\0\0\0")
 _LEADING = np.array([word_of(b"\xff" * count + bytes(8 - count)) for count in range(9)], dtype=np.uint64)
 
 
-def whole_seconds(first: Words, second: Words, third: Words) -> tuple[npt.NDArray[np.int64], Flags, Bytes]:
-    """Seconds since 1970 of instants given as three words, which of them are instants, and the letter after each."""
-    seconds, is_clock = _clock((second >> np.uint64(24)) | (third << np.uint64(40)))
-    days, is_day = _days(first, second & _DAY_AND_T)
+def whole_seconds(first: Words, second: Words, third: Words) -> tuple[npt.NDArray[np.int64], Flags]:
+    """Seconds since 1970 of instants given as three words, fractions left out, and which of them are instants."""
+    text = second >> np.uint64(24)
+    text |= third << np.uint64(40)
+    seconds, is_clock = _clock(text)
+    last = second & _DAY_AND_T
+    if np.all((first == first[0]) & (last == last[0])):
+        day = _day(int(first[0]), int(last[0]))
+        if day is None:
+            is_clock[:] = False
+        else:
+            seconds += day * _DAY_SECONDS
+        return seconds, is_clock
+    days, is_day = _days(first, last)
     seconds += days * _DAY_SECONDS
-    after = ((third >> np.uint64(24)) & np.uint64(0xFF)).astype(np.uint8)
-    return seconds, is_clock if is_day is None else is_clock & is_day, after
+    return seconds, is_clock if is_day is None else is_clock & is_day
 
 
 def fractions(buffer: Bytes, places: Places) -> tuple[npt.NDArray[np.int64], Places]:
@@ -89,12 +103,24 @@ def words_at(buffer: Bytes, places: Places, count: int) -> Words:
 def _clock(text: Words) -> tuple[npt.NDArray[np.int64], Flags]:
     """Seconds of the day of `HH:MM:SS`, and which texts are that."""
     digits = text ^ _CLOCK
-    strange = ((digits + _CLOCK_SIXES) & _HIGH_HALVES) | (digits & _NO_CLOCK_DIGITS)
+    strange = digits + _CLOCK_SIXES
+    strange &= _HIGH_HALVES
+    strange |= digits & _NO_CLOCK_DIGITS
     # Tens and ones stand in neighbouring bytes, none of which overflows: 10 x 9 + 9.
-    pairs = (digits * np.uint64(10) + (digits >> _EIGHT)).view(np.int64)
-    hours, minutes, seconds = pairs & 0xFF, (pairs >> 24) & 0xFF, (pairs >> 48) & 0xFF
-    is_clock = (strange == 0) & (hours < 24) & (minutes < 60) & (seconds < 60)
-    return hours * 3600 + minutes * 60 + seconds, is_clock
+    tens = digits * np.uint64(10)
+    digits >>= _EIGHT
+    tens += digits
+    tens &= _PAIRS
+    # What is beyond 23:59:59 carries into the byte above it.
+    strange |= (tens + _ABOVE) & _CARRIED
+    # One multiplication adds up minutes, the hours' and the other ones, above the hours' own bits.
+    minutes = tens * _TO_MINUTES
+    minutes >>= np.uint64(24)
+    minutes &= np.uint64(0xFFF)
+    minutes *= np.uint64(60)
+    tens >>= np.uint64(48)
+    minutes += tens
+    return minutes.view(np.int64), strange == 0
 
 
 def _days(first: Words, last: Words) -> tuple[npt.NDArray[np.int64], Flags | None]:

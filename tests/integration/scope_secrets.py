@@ -53,7 +53,7 @@ class Secrets:
         return {word for word in words if not whole(word).search(question)} | numbers
 
 
-def secrets_of(sql: Sql, ground: Ground, scope: Scope, *, are_whole_telling: bool) -> Secrets:
+def secrets_of(sql: Sql, ground: Ground, scope: Scope, *, are_short_telling: bool) -> Secrets:
     """From the release's rows, by the asset of the facility, hub or terminal that each is of."""
     words, numbers = _Sides(), _Sides()
     for asset, name in sql("SELECT asset_id, name FROM asset").rows():
@@ -86,7 +86,7 @@ def secrets_of(sql: Sql, ground: Ground, scope: Scope, *, are_whole_telling: boo
     told = {
         _key(v * scale)
         for v in numbers.hidden
-        if _is_telling(v, are_whole_telling=are_whole_telling)
+        if _is_telling(v, are_short_telling=are_short_telling)
         for scale in scales
     }
     return Secrets(hidden, frozenset(told - seen))
@@ -123,9 +123,11 @@ def _put_rows(sql: Sql, ground: Ground, scope: Scope, view: str, words: _Sides, 
         numbers.put(is_seen, [value for value in row.values() if isinstance(value, float)])
 
 
-def _is_telling(value: float, *, are_whole_telling: bool) -> bool:
-    """Small and round numbers stand everywhere; among many names and counts any whole number does."""
-    return abs(value) >= 1000 and float(_key(value)) % (500 if are_whole_telling else 0.5) != 0
+def _is_telling(value: float, *, are_short_telling: bool) -> bool:
+    """Among a few numbers any that is not small and round; among millions only one of more digits than chance repeats."""
+    if are_short_telling:
+        return abs(value) >= 1000 and float(_key(value)) % 500 != 0
+    return abs(value) >= 1000 and float(_key(value)) != float(f"{value:.7e}")
 
 
 def _key(value: float) -> str:

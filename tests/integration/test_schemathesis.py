@@ -44,8 +44,8 @@ BEYOND_THE_DOCUMENT = {
     "productionDate", "release", "since", "targetVersion", "to",
 }  # fmt: skip
 NO_SUCH_COLUMN = "filters no column"
-# A few that between them have paths, lists, cursors, files, a body and a stream: what the quick run takes.
-FEW = ["activateDataRelease", "exportDataset", "followEvents", "getTerminalOperations", "listEvents"]
+# A few that between them have paths, files, a body and a stream: what the quick run takes.
+FEW = ["activateDataRelease", "exportDataset", "followEvents"]
 
 
 @dataclass
@@ -184,6 +184,8 @@ def configured(releases: list[str], examples: int, headers: dict[str, str]) -> S
         "from": "day", "to": "day", "targetVersion": "version", "dataset": "dataset", "asKnownAt": "instant",
         "since": "instant", "path": "number",
     }  # fmt: skip
+    # Identifiers picked from earlier answers would tie the cases to the clock, and run out: those above do better.
+    alone = {"extra-data-sources": {"responses": False}}
     return SchemathesisConfig.from_dict(
         {
             "seed": SEED,
@@ -195,7 +197,11 @@ def configured(releases: list[str], examples: int, headers: dict[str, str]) -> S
             "dictionaries": {name: {"values": values} for name, values in held.items()},
             "parameters": {name: {"dictionary": of, "probability": 0.75} for name, of in names.items()},
             "generation": {"max-examples": examples, "database": "none"},
-            "phases": {"coverage": {"generate-duplicate-query-parameters": True}},
+            "phases": {
+                "coverage": {"generate-duplicate-query-parameters": True, **alone},
+                "examples": alone,
+                "fuzzing": alone,
+            },
             "checks": {
                 # 400, 404 and 410 of valid data are judged by `refusal_of_valid_data`; 5xx is nothing to expect.
                 "positive_data_acceptance": {"expected-statuses": ["2xx", "304", "400", "404", "410"]},
@@ -296,7 +302,7 @@ def test_cases_with_a_token_then_the_same_and_none_is_answered_without_it(
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_twenty_thousand_cases_then_nothing_but_what_the_document_says(tmp_path: Path) -> None:
-    found = run_open(tmp_path, 1300)
+    found = run_open(tmp_path, 1150)
     found.assert_sound()
     assert found.cases.total() >= CASES, found.cases
 

@@ -34,6 +34,8 @@ SCOPES: Mapping[str, Scope] = {
 # A role for an asset that the release does not hold.
 MORE = {**SCOPES, "elsewhere": Scope(frozenset({"south"}))}
 NETWORKS = ("oil", "domesticGas", "exportGas", "flaredGas")
+# Rows from which a table is large.
+LARGE = 5000
 FORMATS = {
     "application/json",
     "application/problem+json",
@@ -64,7 +66,7 @@ class Case:
                 return found
 
             ground = Ground.read(sql)
-            secrets = {role: secrets_of(sql, ground, scope, are_whole_telling=is_tiny) for role, scope in MORE.items()}
+            secrets = {role: secrets_of(sql, ground, scope, are_short_telling=is_tiny) for role, scope in MORE.items()}
             return cls(directory, ground, secrets)
 
 
@@ -105,10 +107,9 @@ class Running:
         """Everything that the application documents."""
         return requests_of(self.body("all", "/api/v1/openapi.json"), self.case.ground, is_full=is_full)
 
-    def audit(self, **how: Any) -> Report:
+    def audit(self, requests: list[Asked] | None = None, *, is_full: bool = False, **how: Any) -> Report:
         """The matrix over this application."""
-        is_full = how.pop("is_full", False)
-        requests = how.pop("requests", None) or list(self.requests(is_full=is_full))
+        requests = list(self.requests(is_full=is_full)) if requests is None else requests
         if not is_full:
             # Each table is looked into by the reader's own tests: of files a few of each format will do.
             exports = [request for request in requests if request.operation == "exportDataset"]
@@ -118,11 +119,11 @@ class Running:
         return report
 
 
-def check_matrix(running: Running, *, is_full: bool) -> Report:
+def check_matrix(running: Running, requests: list[Asked] | None = None, *, is_full: bool) -> Report:
     """Nothing leaks to any role, in any operation or format; who may see everything is told what the others are not."""
     document = running.body("all", "/api/v1/openapi.json")
-    report = running.audit(is_full=is_full)
-    assert report.leaks == []
+    report = running.audit(requests=requests, is_full=is_full)
+    assert not report.leaks, "\n".join(report.leaks)
     assert report.operations == {op["operationId"] for ops in document["paths"].values() for op in ops.values()}
     assert report.formats >= FORMATS
     assert report.found_by_all > 50
@@ -276,11 +277,22 @@ def test_manifest_when_callers_are_limited_then_it_counts_nothing(tiny: Case) ->
     assert limited["id"] == whole["id"]
 
 
+def is_worth_its_time(request: Asked, large: frozenset[str]) -> bool:
+    """Files of the sandbox have millions of numbers: each is read in every format, but a large one in no spreadsheet."""
+    if request.operation != "exportDataset":
+        return True
+    is_large = request.path.rsplit("/", 1)[1] in large
+    return request.query.startswith(("format=", "assetId=")) and not (is_large and "xlsx" in request.query)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_whole_matrix_when_the_sandbox_is_served_then_nothing_leaks(sandbox: Loaded) -> None:
     case = Case.of(sandbox.workspace.warehouse_dir)
     with Running(case) as running, connection(case) as sql:
-        report = check_matrix(running, is_full=True)
         check_totals(running, sql)
+        sizes = {t: sql.execute(f'SELECT count(*) FROM "{t}"').fetchall()[0][0] for t in case.ground.datasets}
+        large = frozenset(table for table, rows in sizes.items() if rows > LARGE)
+        requests = [r for r in running.requests(is_full=True) if is_worth_its_time(r, large)]
+        report = check_matrix(running, requests, is_full=True)
     assert report.asked > 5000

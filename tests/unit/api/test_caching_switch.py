@@ -1,6 +1,8 @@
 """What stands ready at the moment of a switch, what is held of other releases, and what a query that takes too long answers."""
 
+import asyncio
 import logging
+from collections.abc import AsyncIterator
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -111,3 +113,23 @@ def test_request_when_no_thread_answers_in_time_then_504_and_what_waits_is_not_b
         release.set()
         assert [(r.status_code, r.json()["code"]) for r in responses] == [(504, "timeout")] * 2
     assert begun == [1]
+
+
+def test_body_when_it_does_not_come_then_refused_and_nothing_waits_for_it(
+    tiny_warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.routes.data_releases.BODY_SECONDS", 0.05)
+
+    async def dribble() -> AsyncIterator[bytes]:
+        yield b'{"by": "someone", '
+        await asyncio.Event().wait()
+
+    with Api(Settings(warehouse_dir=tiny_warehouse)) as api:
+        response = api.request(
+            "POST",
+            "/api/v1/data-releases/resume",
+            {"content-type": "application/json", "host": "localhost"},
+            content=dribble(),
+        )
+    assert (response.status_code, response.json()["code"]) == (400, "badRequest")
+    assert "did not come" in response.json()["detail"]
