@@ -47,7 +47,16 @@ from api.stopping import Stopping
 from api.stream import StreamHub
 from api.stream_changes import templates_of
 
-SUBJECTS = (summary, assets, production_flow, gap_drivers, terminal_operations, hub_performance, reconciliation, facilities)
+SUBJECTS = (
+    summary,
+    assets,
+    production_flow,
+    gap_drivers,
+    terminal_operations,
+    hub_performance,
+    reconciliation,
+    facilities,
+)
 HANDLERS = (
     summary.get_summary,
     assets.list_assets,
@@ -126,6 +135,15 @@ def create_app(settings: Settings) -> Edge:
         openapi_config=None,
         # A body whose length is not told is read up to the same limit.
         request_max_body_size=problems.MAX_BODY_BYTES,
-        state=State({"desk": desk, "observer": observer, "gate": gate, "stream": hub, "stopping": stopping, "exporter": exporter}),
+        state=State(
+            {
+                "desk": desk,
+                "observer": observer,
+                "gate": gate,
+                "stream": hub,
+                "stopping": stopping,
+                "exporter": exporter,
+            }
+        ),
     )
     return Edge(application, desk, observer, gate, limits, CrossOrigin(settings.cors_allowed_origins))

@@ -205,7 +205,12 @@ class Edge:
     async def _forward(self, exchange: Exchange, receive: Receive, key: Key | None) -> None:
         """Lets Litestar answer. A release's answer is kept and served like a held one; any other passes with headers."""
         scope: Any = dict(exchange.scope)
-        scope["state"] = {**scope.get("state", {}), "trace": exchange.trace, "caller": exchange.caller, "is_head": exchange.is_head}
+        scope["state"] = {
+            **scope.get("state", {}),
+            "trace": exchange.trace,
+            "caller": exchange.caller,
+            "is_head": exchange.is_head,
+        }
         if exchange.is_head:
             scope["method"] = "GET"
         collected: list[bytes] = []

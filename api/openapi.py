@@ -72,7 +72,17 @@ def document(application: Litestar) -> dict[str, Any]:
         "servers": [{"url": "/", "description": "This server."}],
         "tags": [
             {"name": name}
-            for name in ("production", "deferment", "topology", "terminals", "releases", "lineage", "exports", "access", "health")
+            for name in (
+                "production",
+                "deferment",
+                "topology",
+                "terminals",
+                "releases",
+                "lineage",
+                "exports",
+                "access",
+                "health",
+            )
         ],
         # Either: whether callers are authenticated is the installation's setting (AUTH_MODE).
         "security": [{"bearer": []}, {}],

@@ -26,7 +26,7 @@ TIMEOUT = 600.0
 # The largest answers that stay within MaxReturnedItemsPerCall, for the peer that is told what to ask.
 SET, PART = 58, timedelta(hours=6)
 MOST_ITEMS = 150_000
-WARM_UP = timedelta(minutes=1)
+WARM_UP = timedelta(minutes=30)
 
 
 def write_archive(folder: Path, values: int) -> None:

@@ -20,10 +20,13 @@ class Driver(Contract, frozen=True, kw_only=True):
     """One event's contribution to deferment on one network, summed over the facilities in scope and the complete days."""
 
     rank: Annotated[int, doc("Place by volume, then id.")]
-    id: Annotated[str, doc(
+    id: Annotated[
+        str,
+        doc(
             "Event: ec:<number>, ech:<well>:<date>, pi:<tag>:<day>, tanktop:…, constraint:…. `restricted`: everything that was "
             "caused outside what the caller may see, in one row."
-        )]
+        ),
+    ]
     title: Annotated[str | None, doc("Title in the source.")]
     cause_node_id: Annotated[str | None, doc("Node or edge where the loss was caused.")]
     cause_hub_id: Annotated[str | None, doc("Hub of the cause; of an edge: that of its upstream end.")]

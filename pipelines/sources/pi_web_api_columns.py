@@ -46,8 +46,8 @@ _MOST_EXCEPTIONS = 0.2
 _WORD = 8
 _NUMBER_LETTERS = np.isin(np.arange(256), np.frombuffer(b"-0123456789", np.uint8))
 # Work goes by pieces that the processor's nearest caches hold: of text, and of samples.
-_PIECE_BYTES = 262_144
-_PIECE_SAMPLES = 8_192
+_PIECE_BYTES = 524_288
+_PIECE_SAMPLES = 16_384
 # Arrow's offsets into a text.
 _LONGEST_BODY = 2**31 - 1
 
@@ -126,7 +126,8 @@ def _holds(words: Words, checks: tuple[_Check, ...]) -> Flags:
             piece &= mask
         differs = piece if differs is None else np.bitwise_or(differs, piece, out=differs)
     assert differs is not None
-    return differs == 0
+    holds: Flags = differs == 0
+    return holds
 
 
 @dataclass(frozen=True)

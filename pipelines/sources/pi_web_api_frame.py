@@ -64,18 +64,20 @@ class Columns:
 
     def frame(self, tag_ids: npt.NDArray[np.uint32]) -> pl.DataFrame:
         """The samples as rows of `RECORDED_SCHEMA`, under these tag ids."""
-        codes = pl.repeat(None, len(tag_ids), dtype=pl.Int16, eager=True)
+        # Every call of an engine with threads of its own costs more than the columns themselves.
+        codes = pl.Series("state_code", [None], dtype=pl.Int16).new_from_index(0, len(tag_ids))
         if self.codes:
             codes = codes.scatter(list(self.codes), pl.Series(list(self.codes.values()), dtype=pl.Int16))
-        columns = {
-            "tag_id": pl.Series(tag_ids),
-            "observed_at_utc": pl.Series(self.instants).cast(_INSTANT),
-            "value": pl.Series(self.values, nan_to_null=True),
-            "state_code": codes,
-            "is_good": pl.Series(self.is_good),
-            "is_questionable": pl.Series(self.is_questionable),
-        }
-        return pl.DataFrame(columns, schema=RECORDED_SCHEMA)
+        return pl.DataFrame(
+            [
+                pl.Series("tag_id", tag_ids),
+                pl.Series("observed_at_utc", self.instants).cast(_INSTANT),
+                pl.Series("value", self.values, nan_to_null=True),
+                codes,
+                pl.Series("is_good", self.is_good),
+                pl.Series("is_questionable", self.is_questionable),
+            ]
+        )
 
 
 def instants(texts: Sequence[str]) -> pl.Series:

@@ -285,7 +285,7 @@ def run_authenticated(
 
 
 def test_a_few_hundred_cases_then_nothing_but_what_the_document_says(tmp_path: Path) -> None:
-    found = run_open(tmp_path, 4, FEW)
+    found = run_open(tmp_path, 20, FEW)
     found.assert_sound()
     assert found.cases.total() >= 200, found.cases
 

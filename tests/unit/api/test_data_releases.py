@@ -244,7 +244,7 @@ def test_activate_when_the_warehouse_may_not_be_written_then_403_says_what_to_do
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("api.routes.data_releases.activate", refuse)
+    monkeypatch.setattr(api.edge.desk.shared, "activate", refuse)
     answer = post(api, f"/api/v1/data-releases/{release_ids(folder)[0]}/activate", json=DECISION)
     assert answer.status_code == 403
     assert "make release-activate" in answer.json()["detail"]

@@ -8,7 +8,19 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.negotiation import ENCODINGS, EXPORTS, accepted, accepts, choose_encoding, compress, held_tags, media_types
+from api import negotiation
+from api.negotiation import (
+    ENCODINGS,
+    EXPORTS,
+    IDENTITY,
+    MAX_KEPT_BYTES,
+    accepted,
+    accepts,
+    choose_encoding,
+    compress,
+    held_tags,
+    media_types,
+)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +84,15 @@ def test_accepts_of_an_export_then_its_route_decides() -> None:
 
 def test_held_tags_when_weak_and_many_then_bare_tags() -> None:
     assert held_tags(b'W/"a.br", "b", *') == {"a.br", "b", "*"}
+
+
+def test_held_tags_when_the_header_is_long_then_read_and_not_kept() -> None:
+    before = negotiation._held_tags.cache_info().currsize
+    for number in range(3):
+        tag = str(number) * (MAX_KEPT_BYTES + 1)
+        assert held_tags(f'"{tag}"'.encode()) == {tag}
+        assert choose_encoding(b"br" + b" " * MAX_KEPT_BYTES + tag.encode()) == IDENTITY
+    assert negotiation._held_tags.cache_info().currsize == before
 
 
 @given(st.binary(max_size=2000))

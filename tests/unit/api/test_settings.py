@@ -1,15 +1,20 @@
 """Settings of the API."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from api.limits import Rate
 from api.settings import Settings, SettingsError, bound_operator
+
+# What the process allows a caller; an application made by hand allows anything.
+RATES: Any = {"rate_limit": Rate("default", 6000, 60), "rate_limit_exports": Rate("exports", 60, 60)}
 
 
 def test_settings_without_environment_then_defaults() -> None:
-    assert Settings.from_environment({}) == Settings()
-    assert Settings.from_environment({"PORT": " ", "OPERATOR": ""}) == Settings()
+    assert Settings.from_environment({}) == Settings(**RATES)
+    assert Settings.from_environment({"PORT": " ", "OPERATOR": ""}) == Settings(**RATES)
 
 
 def test_settings_from_environment_then_every_name_is_read(tmp_path: Path) -> None:
@@ -38,6 +43,7 @@ def test_settings_from_environment_then_every_name_is_read(tmp_path: Path) -> No
         release_poll_seconds=0.5,
         cache_bytes=2 * 1024 * 1024,
         query_threads=3,
+        **RATES,
     )
 
 
