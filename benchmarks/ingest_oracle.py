@@ -96,7 +96,7 @@ def read_ours(port: int, rows: int) -> Found:
     """This project's client: Arrow batches, cast to canonical columns, one row a key."""
     with reader_of_ours(port) as client:
         # Log in and import first: that is not what is measured.
-        client.read("stream_day", date(2000, 1, 1), date(2000, 1, 1))
+        client.read("stream_day", FIRST_DAY, FIRST_DAY)
         meter = Meter()
         extract = client.read("stream_day", FIRST_DAY, last_day(rows))
         return meter.found(extract.frame.height)
@@ -135,7 +135,7 @@ def _read(
     port: int, rows: int, frame_of: Callable[[Any, dict[str, date | datetime]], pl.DataFrame], **options: Any
 ) -> Found:
     with connected(port, **options) as connection:
-        frame_of(connection, {"from_day": date(2000, 1, 1), "to_day": date(2000, 1, 2)})
+        frame_of(connection, {"from_day": FIRST_DAY, "to_day": FIRST_DAY + timedelta(days=1)})
         meter = Meter()
         frame = frame_of(connection, {"from_day": FIRST_DAY, "to_day": last_day(rows) + timedelta(days=1)})
         return meter.found(frame.height)

@@ -78,9 +78,10 @@ def secrets_of(sql: Sql, ground: Ground, scope: Scope, *, are_short_telling: boo
         for row in sql("SELECT * FROM closure_daily").rows():
             numbers.put(scope.holds(None), [value for value in row if isinstance(value, float)])
     words.put(scope.holds(None), sql("SELECT row_id FROM quarantine")["row_id"])
-    # A title may be the words of its reason, which everyone reads.
-    words.put(True, sql("SELECT title FROM reason_code")["title"])
-    hidden = frozenset(w for w in words.hidden - words.seen if isinstance(w, str) and len(w) > 2)
+    # Titles of events and names of markets may be words of reasons, which everyone reads.
+    shared = "\n".join(sql("SELECT title FROM reason_code")["title"])
+    candidates = {w for w in words.hidden - words.seen if isinstance(w, str) and len(w) > 2}
+    hidden = frozenset(w for w in candidates if not (w in shared and whole(w).search(shared)))
     scales = (1.0, 1e-3, 1e-6)
     seen = {_key(v * scale) for v in numbers.seen for scale in scales}
     told = {

@@ -302,7 +302,7 @@ def test_cases_with_a_token_then_the_same_and_none_is_answered_without_it(
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_twenty_thousand_cases_then_nothing_but_what_the_document_says(tmp_path: Path) -> None:
-    found = run_open(tmp_path, 1150)
+    found = run_open(tmp_path, 1200)
     found.assert_sound()
     assert found.cases.total() >= CASES, found.cases
 
