@@ -23,7 +23,7 @@ class Rows:
     def __init__(self, **rows: list[dict[str, Any]]) -> None:
         self.rows = rows
 
-    def query(self, name: str, params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def query(self, name: str, params: Mapping[str, Any], assets: object = None) -> list[dict[str, Any]]:
         return self.rows.get(name, [])
 
 
