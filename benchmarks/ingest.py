@@ -96,9 +96,9 @@ def bench_oracle(rows: int, rounds: int, folder: Path) -> bool:
         play, pour = (dict(zip(found, ports[place::3], strict=True)) for place in (1, 2))
         for reader, port in zip(found, ports[::3], strict=True):
             print(f"recording what the database answers to {reader} …", flush=True)
-            run(f"oracle {reader}", port, rows)
+            run(f"oracle {reader}", port, rows, 1)
         for reader in tuple(found) * rounds:
-            each = run(f"oracle {reader}", play[reader], rows)
+            each = run(f"oracle {reader}", play[reader], rows, ingest_oracle.PASSES)
             if each.count != rows:
                 raise SystemExit(f"{reader} read {each.count} of {rows} rows")
             found[reader].append(each)
@@ -106,7 +106,8 @@ def bench_oracle(rows: int, rounds: int, folder: Path) -> bool:
     least = {reader: best(each) for reader, each in found.items()}
     ours = least["ours"]
     header(
-        f"Energy Components over Oracle, {rows:,} rows of 7 columns, answers played from a recording, best of {rounds}"
+        f"Energy Components over Oracle, {rows:,} rows of 7 columns, answers played from a recording, "
+        f"best of {rounds * ingest_oracle.PASSES}"
     )
     for reader, each in least.items():
         line(reader, each, ours)
@@ -156,13 +157,13 @@ def serve(kind: str, argument: str, tapes: str = "0") -> None:
         ingest_oracle.serve(Path(argument), int(tapes))
 
 
-def read(reader: str, address: str, count: str, folder: str = ".") -> Found:
+def read(reader: str, address: str, count: str, more: str = "1") -> Found:
     """Be one of the readers."""
     if reader == "oracle floor":
         return ingest_oracle.read_bytes(int(address), int(count))
     if reader.startswith("oracle "):
-        return ingest_oracle.READERS[reader.removeprefix("oracle ")](int(address), int(count))
-    return ingest_pi.READERS[reader](address, int(count), Path(folder))
+        return ingest_oracle.read(reader.removeprefix("oracle "), int(address), int(count), int(more))
+    return ingest_pi.READERS[reader](address, int(count), Path(more))
 
 
 if __name__ == "__main__":

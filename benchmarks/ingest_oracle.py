@@ -1,6 +1,6 @@
 """Energy Components over Oracle: one view, a server whose answers are recorded once, and those who read them played.
 
-Every reader gets its own tape, for each asks in its own way: arrays of 100 rows by default, of 50,000 as Arrow batches.
+Every reader gets its own tape, for each asks in its own way: arrays of 100 rows by default, of 20,000 as Arrow batches.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.ingest_process import Found, Meter, announce
+from benchmarks.ingest_process import Found, Meter, announce, best
 from benchmarks.ingest_replay import Tape, listen
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ COLUMNS = {
     "on_stream_hours": {"source": "ON_STREAM_HRS", "type": "float", "unit": "h"},
     "source_updated_at_utc": {"source": "UPDATED", "type": "datetime"},
 }
-BATCH_ROWS = 50_000
+BATCH_ROWS = 20_000
 
 
 def write_view(folder: Path, rows: int) -> None:
@@ -166,6 +166,15 @@ def read_bytes(port: int, rows: int) -> Found:
         while piece := peer.recv(65_536):
             received += len(piece)
     return meter.found(rows, received)
+
+
+# How often a reader reads all of it, each time on a new connection.
+PASSES = 5
+
+
+def read(reader: str, port: int, rows: int, passes: int) -> Found:
+    """What a reader found in its cheapest pass."""
+    return best([READERS[reader](port, rows) for _ in range(passes)])
 
 
 READERS: dict[str, Callable[[int, int], Found]] = {

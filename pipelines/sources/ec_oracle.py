@@ -13,22 +13,21 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import oracledb
-import polars as pl
 import pyarrow as pa
 
-from pipelines.sources.cast import cast_to_canonical, schema_of
 from pipelines.sources.circuit import Circuit, CircuitStatus, circuit_of
 from pipelines.sources.collector import collector_paused
 from pipelines.sources.config import EcOracleConfig
+from pipelines.sources.ec_oracle_batches import Batches, pinned
 from pipelines.sources.ec_oracle_errors import as_source_error, code_of, is_retried
 from pipelines.sources.ec_oracle_guard import GarbledWire, decoding, guarded
 from pipelines.sources.ec_oracle_preflight import check, missing_of, selected
 from pipelines.sources.energy_components import SOURCE, asking_for, mapped, no_changes, stamp_of, tidy
 from pipelines.sources.errors import Asking, SourceBroken, SourceError, SourceUnavailable
-from pipelines.sources.extract import REJECTED_SCHEMA, Extract, OnProgress, Progress, no_progress
+from pipelines.sources.extract import Extract, OnProgress, Progress, no_progress
 from pipelines.sources.http_deadline import Deadline
 from pipelines.sources.http_words import Redactor
 from pipelines.sources.mapping import DatasetMapping, binds_of
@@ -40,28 +39,13 @@ T = TypeVar("T")
 # Before any connect: the first one otherwise decides the mode under a lock that a hanging login holds for ever.
 oracledb.enable_thin_mode()  # type: ignore[no-untyped-call]
 
-BATCH_ROWS = 50_000
+# Rows of one round trip: as many as the nearer caches hold decoded.
+BATCH_ROWS = 20_000
 ATTEMPTS = 3
 # A read may take this many times the time-out of one round trip.
 _OVERALL = 10.0
 # Bytes of one network packet: the default 8 KiB costs a round of headers for every few rows.
 _SDU = 65_535
-_INSTANT = pa.timestamp("us")
-_PINNED: dict[Any, pa.DataType] = {
-    oracledb.DB_TYPE_BINARY_DOUBLE: pa.float64(),
-    oracledb.DB_TYPE_BINARY_FLOAT: pa.float64(),
-    oracledb.DB_TYPE_CHAR: pa.string(),
-    oracledb.DB_TYPE_CLOB: pa.large_string(),
-    oracledb.DB_TYPE_DATE: _INSTANT,
-    oracledb.DB_TYPE_LONG: pa.large_string(),
-    oracledb.DB_TYPE_NCHAR: pa.string(),
-    oracledb.DB_TYPE_NCLOB: pa.large_string(),
-    oracledb.DB_TYPE_NVARCHAR: pa.string(),
-    oracledb.DB_TYPE_TIMESTAMP: _INSTANT,
-    oracledb.DB_TYPE_TIMESTAMP_LTZ: _INSTANT,
-    oracledb.DB_TYPE_TIMESTAMP_TZ: _INSTANT,
-    oracledb.DB_TYPE_VARCHAR: pa.string(),
-}
 
 
 class EcOracle:
@@ -183,9 +167,7 @@ class EcOracle:
     ) -> Extract:
         connection.action = asking.dataset[:64]
         names, schema = self._described(connection, asking, asked, mapping)
-        frames = [schema_of(mapping.columns).to_frame()]
-        rejects = [REJECTED_SCHEMA.to_frame()]
-        rows = pages = 0
+        received = Batches(names, mapping.columns, self._zone)
         with connection.cursor() as cursor, decoding():
             # One snapshot for all batches, and proof that nothing is written.
             cursor.execute("SET TRANSACTION READ ONLY")
@@ -197,20 +179,16 @@ class EcOracle:
                 batch = next(batches, None)
             if batch is None:
                 break
-            received = pl.DataFrame(batch)
-            received.columns = names
-            cast = cast_to_canonical(received, mapping.columns, zone=self._zone)
-            frames.append(cast.frame)
-            rejects.append(cast.rejected)
-            rows, pages = rows + received.height, pages + 1
-            self._on_progress(Progress(SOURCE, asking.dataset, rows, pages, 0))
+            received.add(batch)
+            self._on_progress(Progress(SOURCE, asking.dataset, received.rows, received.count, 0))
             if deadline.remaining() <= 0.0:
                 # Nobody waits for the rest any more.
                 raise TimeoutError
         with decoding():
             connection.rollback()
-        frame, warnings = tidy(mapping, pl.concat(frames), first, last)
-        return Extract(frame, rejected=pl.concat(rejects), request=asked, pages=pages, warnings=tuple(warnings))
+        cast = received.whole()
+        frame, warnings = tidy(mapping, cast.frame, first, last)
+        return Extract(frame, rejected=cast.rejected, request=asked, pages=received.count, warnings=tuple(warnings))
 
     def _described(
         self, connection: oracledb.Connection, asking: Asking, asked: str, mapping: DatasetMapping
@@ -229,9 +207,9 @@ class EcOracle:
             )
         spelt = {column.source.upper(): column.source for column in mapping.columns if column.source}
         names = [spelt.get(str(column[0]).upper(), str(column[0])) for column in description]
-        types = [_pinned(column) for column in description]
-        pinned = [(name, kind) for name, kind in zip(names, types, strict=True) if kind is not None]
-        return names, pa.schema(pinned) if len(pinned) == len(names) else None
+        types = [pinned(column) for column in description]
+        known = [(name, kind) for name, kind in zip(names, types, strict=True) if kind is not None]
+        return names, pa.schema(known) if len(known) == len(names) else None
 
     def _answered(self, asking: Asking, asked: str, work: Callable[[oracledb.Connection, Deadline], T]) -> T:
         """What `work` gives, if the source's circuit lets it be asked."""
@@ -387,11 +365,3 @@ class EcOracle:
             ping_interval=30,
             sdu=_SDU,
         )
-
-
-def _pinned(column: Any) -> pa.DataType | None:
-    """The Arrow type that a result column is fetched as, whatever the view computes it from."""
-    if column[1] == oracledb.DB_TYPE_NUMBER:
-        precision, scale = column[4], column[5]
-        return pa.int64() if scale == 0 and precision and precision <= 18 else pa.float64()
-    return _PINNED.get(column[1])

@@ -16,6 +16,8 @@ from api.callers import Scope
 Sql = Callable[[str], pl.DataFrame]
 UNKNOWN = "zz-unknown-{}"
 FACILITY_PARAMETERS = ("facilityId", "facilityIds", "causeFacilityIds")
+# Parameters that name something of an asset.
+NAMING = frozenset({"assetId", "path", *FACILITY_PARAMETERS})
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Asked:
 def requests_of(document: Mapping[str, Any], ground: Ground, *, is_full: bool) -> Iterator[Asked]:
     """Every operation with every identifier in its path and every identifier as a filter, with every format.
 
-    In full each value of each parameter alone, and beside each other parameter where the path names nothing; otherwise
+    In full each value of each parameter alone, and beside each identifier where the path names nothing; otherwise
     other parameters take turns from request to request.
     Raises KeyError for a parameter that nobody has said the values of: a new endpoint is asked about, or the audit fails.
     """
@@ -124,7 +126,7 @@ def _few_queries(choices: Sequence[Sequence[Pair]], taken: Pair | None, has_plac
         return
     yield ()
     for values in choices:
-        if values and values[0][0] in ("assetId", "path", *FACILITY_PARAMETERS):
+        if values and values[0][0] in NAMING:
             yield from ((value,) for value in values)
     if taken is not None:
         yield (taken,)
@@ -137,6 +139,8 @@ def _all_queries(choices: Sequence[Sequence[Pair]], has_place: bool) -> Iterator
     if has_place:
         return
     for one, other in itertools.combinations([values for values in choices if values], 2):
+        if not {one[0][0], other[0][0]} & NAMING:
+            continue  # who is asked about is what a scope decides
         # Every value of both stands beside the other parameter once.
         yield from zip(*_as_long(one, other), strict=True)
 

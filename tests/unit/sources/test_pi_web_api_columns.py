@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -13,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from pipelines.sources import pi_web_api_frame
 from pipelines.sources.payloads_pi import Sample
 from pipelines.sources.pi_web_api_columns import plain_page
-from pipelines.sources.pi_web_api_frame import recorded_frame
+from pipelines.sources.pi_web_api_frame import RECORDED_SCHEMA, between, recorded_frame, single
 from pipelines.sources.pi_web_api_page import PageDecoder
 
 STATE = {"Name": 'I/O "T{"Timestamp":"', "Value": 246, "IsSystem": True}
@@ -138,3 +140,44 @@ def test_page_when_its_body_is_cut_then_is_never_half_read(cut: int) -> None:
     body = body_of([many(4)])
     with pytest.raises(msgspec.DecodeError):
         PageDecoder().decode(body[:-cut])
+
+
+def rows_of(pairs: list[tuple[int, int]], value: float) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "tag_id": [tag for tag, _ in pairs],
+            "observed_at_utc": [second * 1_000_000 for _, second in pairs],
+            "value": [value] * len(pairs),
+            "state_code": [None] * len(pairs),
+            "is_good": [True] * len(pairs),
+            "is_questionable": [False] * len(pairs),
+        },
+        schema_overrides=RECORDED_SCHEMA,
+    ).cast(dict(RECORDED_SCHEMA))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 6)), max_size=8), max_size=4),
+    st.sampled_from([1, 256]),
+)
+def test_single_when_frames_overlap_then_the_last_received_of_an_instant_stands(
+    frames: list[list[tuple[int, int]]], shortest_run: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pi_web_api_frame, "_SHORTEST_RUN", shortest_run)
+        found = single([rows_of(pairs, float(number)) for number, pairs in enumerate(frames)])
+    last = {(tag, second): float(number) for number, pairs in enumerate(frames) for tag, second in pairs}
+    received = zip(found["tag_id"], found["observed_at_utc"].to_physical() // 1_000_000, found["value"], strict=True)
+    assert [((tag, second), value) for tag, second, value in received] == sorted(last.items())
+    assert found.schema == RECORDED_SCHEMA
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 9), (3, 9), (0, 5), (5, 5)])
+def test_between_when_rows_lie_outside_then_only_those_are_left_out(first: int, last: int) -> None:
+    frame = rows_of([(1, second) for second in range(9)], 1.0)
+    start, end = (datetime(1970, 1, 1, 0, 0, second, tzinfo=UTC) for second in (first, last))
+    wanted = list(range(first, last))
+    assert (between(frame, start, end)["observed_at_utc"].to_physical() // 1_000_000).to_list() == wanted
+    assert (between(frame, None, end)["observed_at_utc"].to_physical() // 1_000_000).to_list() == list(range(last))
+    assert between(frame.clear(), start, end).is_empty()
