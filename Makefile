@@ -66,10 +66,10 @@ types: $(NODE_TOOLS) ## write TypeScript types of the API to TYPES (var/types/ap
 	@mkdir -p "$(dir $(TYPES))" && tests/node/node_modules/.bin/openapi-typescript docs/openapi-v1.json -o "$(TYPES)"
 
 test: $(CLIENTS) $(NODE_TOOLS) ## run every test but the heavy proofs
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n auto
 
 test-all: $(CLIENTS) $(NODE_TOOLS) ## run every test, heavy proofs too
-	@$(BIN)/python -m pytest -n auto --dist loadfile -m "slow or not slow"
+	@$(BIN)/python -m pytest -n auto -m "slow or not slow"
 
 bench-ingest: $(CLIENTS) ## measure the clients against other people's, side by side; minutes
 	@$(BIN)/python -m benchmarks.ingest

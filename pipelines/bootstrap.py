@@ -19,6 +19,7 @@ from pipelines.sources.errors import SourceError
 from pipelines.sources.mapping import MappingFaults
 from pipelines.stages import raw_energy_components, raw_pi
 from pipelines.stages.attempt import run_stage, told
+from pipelines.stages.core_intraday import STAGE as INTRADAY
 from pipelines.stages.raw_pi_plan import LATE_HORIZON
 from pipelines.stages.registry import STAGES
 from pipelines.stages.release import ReleaseRefused
@@ -40,8 +41,10 @@ FAULTS = (
     ReleaseRefused,
     WarehouseError,
 )
-# Labels that core and out compute in one go: bounds memory, and is long enough to forget a stage's fixed cost.
-CHUNK_LABELS = 62
+# Facility days that core and out compute in one go: bounds memory, and is long enough to forget a stage's fixed cost, which
+# is about that of a thousand of them.
+CHUNK_FACILITY_DAYS = 6_000
+CHUNK_LABELS, MOST_LABELS = 62, 372
 
 
 def bootstrap(ws: Workspace, settings: Settings) -> str:
@@ -56,6 +59,8 @@ def bootstrap(ws: Workspace, settings: Settings) -> str:
     changed = _extract(ws, settings, labels)
     _compute(ws, labels, changed)
     owe(ws.lake, None)
+    # The running day is no label: it moves on whether or not any closed day has changed.
+    INTRADAY.run(ws, labels[-1:])
     release = STAGES["warehouse__release"]
     with ws.step("release built, checked and current"):
         figures = release.run(ws, labels).figures
@@ -126,7 +131,7 @@ def _first_day(partition: str, labels: Sequence[date]) -> date:
 
 def _compute(ws: Workspace, labels: Sequence[date], changed: date | None) -> None:
     """Run core and out over the labels from the first change on, and over those never computed."""
-    stages = [s for s in STAGES.values() if s.name.startswith(("core", "out"))]
+    stages = [s for s in STAGES.values() if s.name.startswith(("core", "out")) and s is not INTRADAY]
     mark = fingerprint(ws.site.folder)
     known = set(ws.lake.labels(stages[-1].tables[0]))
     if known and not is_computed_by(ws.lake, mark):
@@ -143,20 +148,25 @@ def _compute(ws: Workspace, labels: Sequence[date], changed: date | None) -> Non
         with ws.step(stage.name):
             stage.run(ws, todo)
     daily = [s for s in stages if s.is_partitioned]
-    for chunk in chunks(todo):
+    for chunk in chunks(todo, _chunk_labels(ws)):
         with ws.step(f"core and out: {chunk[0]} to {chunk[-1]}, {len(daily)} stages"):
             for stage in daily:
                 stage.run(ws, chunk)
     set_computed_by(ws.lake, mark)
 
 
-def chunks(labels: Sequence[date]) -> Iterable[list[date]]:
-    """Runs of at most about CHUNK_LABELS labels that end with a month, so that closed months are written whole."""
+def _chunk_labels(ws: Workspace) -> int:
+    facilities = ws.site.facilities["facility_id"].n_unique()
+    return min(max(CHUNK_FACILITY_DAYS // max(facilities, 1), CHUNK_LABELS), MOST_LABELS)
+
+
+def chunks(labels: Sequence[date], size: int = CHUNK_LABELS) -> Iterable[list[date]]:
+    """Runs of at most about `size` labels that end with a month, so that closed months are written whole."""
     chunk: list[date] = []
     for label in labels:
         chunk.append(label)
         ends_month = (label + timedelta(days=1)).day == 1
-        if ends_month and len(chunk) > CHUNK_LABELS - 31:
+        if ends_month and len(chunk) > size - 31:
             yield chunk
             chunk = []
     if chunk:

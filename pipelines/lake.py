@@ -10,6 +10,7 @@ from calendar import monthrange
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ class Lake:
         current = self.current(table, partition)
         if current is None and (month := self._unchanged_in_month(table, partition, frame)) is not None:
             return Written(table, partition, month, changed=False)
-        content = frame_bytes(frame)
+        content = frame_bytes(frame) if frame.height else _empty_bytes(table)
         sha256 = hashlib.sha256(content).hexdigest()
         if current is not None and current.sha256 == sha256:
             return Written(table, partition, current, changed=False)
@@ -314,6 +315,12 @@ def frame_bytes(frame: pl.DataFrame) -> bytes:
     buffer = io.BytesIO()
     frame.write_parquet(buffer, compression="zstd", compression_level=3, row_group_size=ROW_GROUP_ROWS)
     return buffer.getvalue()
+
+
+@lru_cache
+def _empty_bytes(table: str) -> bytes:
+    # Most days of most tables of exceptions are empty.
+    return frame_bytes(conform(table, empty(table)))
 
 
 def as_metadata(written: Sequence[Written]) -> dict[str, Any]:

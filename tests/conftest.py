@@ -1,7 +1,35 @@
 """Settings of the whole suite."""
 
+from functools import cache
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
+
+# How a test asks for the fixture of tests/integration/conftest.py.
+_SHARED = "sandbox: Loaded"
 
 # Machines are noisy: a slow example is no fault. Counts stay Hypothesis' own unless a test says otherwise.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
+
+
+class SharedLoads(LoadFileScheduling):  # type: ignore[misc]
+    """A file stays with one worker; so do all files that share the sandbox, which is then loaded once and not once a worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "the sandbox" if _shares_sandbox(file) else file
+
+
+@cache
+def _shares_sandbox(file: str) -> bool:
+    return _SHARED in (Path(__file__).parents[1] / file).read_text(encoding="utf-8")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharedLoads:
+    """How tests are dealt to workers."""
+    return SharedLoads(config, log)

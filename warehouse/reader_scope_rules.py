@@ -333,6 +333,7 @@ RULES: dict[str, Rule] = {
     "cargo": Rule(_of_terminal_now("terminal_id")),
     "cargo_forecast_daily": Rule(_of_terminal_now("terminal_id")),
     "reading_daily": Rule(_of_facility("facility_id", "production_date")),
+    "intraday": Rule(_of_facility("facility_id", "production_date")),
     "restatement": Rule(_RESTATEMENT),
     # A rejected row is raw content of a source, which may name anything.
     "quarantine": Rule(NOTHING),

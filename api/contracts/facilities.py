@@ -36,14 +36,22 @@ class IntradayNetwork(Contract, frozen=True, kw_only=True):
     rate: Annotated[
         float | None,
         doc(
-            "Time-weighted mean of the good readings since the day began; null where no reading is.",
+            "Time-weighted mean of the good readings since the day began; null where a tag of the facility has none.",
             unit="rate",
-            formula="Σ value × seconds held ÷ Σ seconds held",
+            formula="Σ over tags of Σ value × seconds held ÷ Σ seconds held",
         ),
     ]
-    percent_good: Annotated[float | None, doc("Share of the day so far with good values, 0 to 100.", unit="%")]
+    percent_good: Annotated[
+        float | None, doc("Share of the day so far with good values, 0 to 100; of several tags the least.", unit="%")
+    ]
     as_of: Annotated[datetime | None, doc("Newest good reading (UTC).")]
-    quality: Annotated[str, doc("By percentGood: 90 good, 50 uncertain, else bad.", values=QUALITIES)]
+    quality: Annotated[
+        str,
+        doc(
+            "By percentGood without frozen time: 90 good, 50 uncertain, else bad; missing: PI gives nothing, or has no tag.",
+            values=QUALITIES,
+        ),
+    ]
 
 
 class IntradayNetworks(Contract, frozen=True, kw_only=True):
@@ -60,7 +68,7 @@ class Intraday(Contract, frozen=True, kw_only=True):
 
     production_date: Annotated[date, doc("The running day.")]
     from_: Annotated[datetime, doc("When it began (UTC).")] = field(name="from")
-    to: Annotated[datetime, doc("How far the readings reach (UTC).")]
+    to: Annotated[datetime, doc("How far PI was read: the newest sample of any tag (UTC).")]
     networks: IntradayNetworks
 
 

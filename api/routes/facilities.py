@@ -6,7 +6,16 @@ from datetime import date
 from litestar import get
 from litestar.params import FromPath
 
-from api.contracts.facilities import FacilityDetail, FacilitySeries, FacilityUnits, Neighbour
+from api.contracts.common import Kpi, NetworkKpis
+from api.contracts.facilities import (
+    FacilityDetail,
+    FacilitySeries,
+    FacilityUnits,
+    Intraday,
+    IntradayNetwork,
+    IntradayNetworks,
+    Neighbour,
+)
 from api.dependencies import ApiRequest, Document, respond
 from api.event_rows import Filters, event_page
 from api.facts import ReleaseFacts
@@ -16,16 +25,14 @@ from api.parameters import COMMON, FACILITY_KINDS
 from api.problems import Problem
 from api.routes.assets import facility_of
 from api.routes.hub_performance import complete_days, trend_point
-from api.units import PRODUCTION_NETWORKS
+from api.units import NETWORKS, PRODUCTION_NETWORKS, rounded
 from api.view import View
 
 ROUTE = "/api/v1/facilities/{facility_id}"
 SERIES_DAYS = 90
 MAX_OPEN_EVENTS = 100
-# No table of a release holds the running day: PI is read into the lake as far as it has come, and published when it is closed.
-CLOSED_DAYS_ONLY = (
-    "A release holds closed production days only; readings of the running day are in the lake, not in it."
-)
+NO_READING = "PI had given no reading of the day that was running when the release was built."
+EARLIER_DAY = "The running day follows the release's latest production day, {latest}; an earlier one was asked for."
 
 
 def assemble(view: View, facility_id: str) -> FacilityDetail:
@@ -48,6 +55,7 @@ def assemble(view: View, facility_id: str) -> FacilityDetail:
     events = event_page(view, filters, MAX_OPEN_EVENTS)
     upstream, downstream = _neighbours(view, facility_id, {row["facility_id"]: row["name"] for row in facilities})
     uom = view.node_units()
+    intraday, reason = _intraday(view, facility_id, facility.networks)
     return FacilityDetail(
         **view.metadata(),
         uom=FacilityUnits(
@@ -70,13 +78,50 @@ def assemble(view: View, facility_id: str) -> FacilityDetail:
         counts_in_roll_up=facility.counts_in_roll_up,
         networks=facility.networks,
         kpis=facility.kpis,
-        intraday=None,
-        intraday_reason=CLOSED_DAYS_ONLY,
+        intraday=intraday,
+        intraday_reason=reason,
         series=_series(view, labels, rows),
         open_events=events.events,
         open_event_count=events.total,
         upstream=upstream,
         downstream=downstream,
+    )
+
+
+def _intraday(view: View, facility_id: str, networks: NetworkKpis) -> tuple[Intraday | None, str | None]:
+    """The running day, or why there is none."""
+    latest = view.facts.latest_day
+    if view.production_date != latest:
+        return None, EARLIER_DAY.format(latest=latest)
+    rows = {row["network"]: row for row in view.query("facility_intraday", facility_id=facility_id)}
+    if not rows:
+        return None, NO_READING
+    day = next(iter(rows.values()))
+    oil, domestic, export, flared = (
+        _intraday_network(view, network, rows.get(network), kpi)
+        for network, kpi in zip(
+            NETWORKS, (networks.oil, networks.domestic_gas, networks.export_gas, networks.flared_gas), strict=True
+        )
+    )
+    found = Intraday(
+        production_date=day["production_date"],
+        from_=day["from_utc"],
+        to=day["to_utc"],
+        networks=IntradayNetworks(oil=oil, domestic_gas=domestic, export_gas=export, flared_gas=flared),
+    )
+    return found, None
+
+
+def _intraday_network(view: View, network: str, row: Row | None, kpi: Kpi) -> IntradayNetwork:
+    if not view.wants(network) or row is None:
+        # Of what it does not serve, and of what was not asked for, the closed day says so.
+        said = kpi.quality if kpi.quality in ("notApplicable", "notRequested") else "missing"
+        return IntradayNetwork(rate=None, percent_good=None, as_of=None, quality=said)
+    return IntradayNetwork(
+        rate=view.units.rate(row["rate"], network),
+        percent_good=rounded(row["percent_good"]),
+        as_of=row["observed_at_utc"],
+        quality=row["quality"],
     )
 
 
@@ -133,8 +178,9 @@ def prepare(facts: ReleaseFacts) -> Iterable[Document]:
         Operation(
             operation_id="getFacility",
             summary="One facility: KPIs, running day, 90-day series, open events, neighbours",
-            description="KPIs as in /assets. intraday is the running production day from PI alone, never mixed into "
-            "currentProduction, and null with intradayReason where the release does not hold it. "
+            description="KPIs as in /assets. intraday is the production day after the release's latest, from PI alone, as "
+            "far as it had been read when the release was built; never mixed into currentProduction, and null with "
+            "intradayReason where nothing was read of it or an earlier day is asked for. "
             "The series has exactly one point per production day; a missing day is nulls.",
             tag="production",
             answer=FacilityDetail,

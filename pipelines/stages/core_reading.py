@@ -1,6 +1,7 @@
 """Core readings: one row a PI tag and production day, process tags and gauges together; samples set aside are quarantined."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
 import polars as pl
@@ -14,8 +15,9 @@ from pipelines.transforms import carry_state, readings_frozen
 from pipelines.transforms.readings import Readings, judged_readings
 
 TABLE, STATE = "core__daily_reading", "core__carry_state"
-# A day of a large site is some three million samples; readings are computed over a few days at a time.
-CHUNK_LABELS = 7
+# A day of a large site is some three million samples; readings are computed over as many days at a time as hold these.
+CHUNK_SAMPLES = 2_000_000
+_MONTH_DAYS = 28
 _GROUPS = (("process", "recorded_value"), ("gauge", "tank_gauge"))
 
 
@@ -28,8 +30,7 @@ def build(ws: Workspace, labels: Sequence[date]) -> StageResult:
     state = ws.lake.read(STATE, before, before)
     frames, states, rejected = [empty(TABLE)], [empty(STATE)], [rejected_by_source(ws, "pi", labels)]
     if not ws.site.tags.is_empty():
-        for begin in range(0, len(labels), CHUNK_LABELS):
-            chunk = labels[begin : begin + CHUNK_LABELS]
+        for chunk in _chunks(ws, labels):
             found = [_readings(ws, chunk, group, dataset, state) for group, dataset in _GROUPS]
             frames += [part.readings.select(empty(TABLE).columns) for part in found]
             rejected += [part.rejected for part in found]
@@ -44,6 +45,24 @@ def build(ws: Workspace, labels: Sequence[date]) -> StageResult:
         },
         {"rows quarantined": sum(part.height for part in rejected)},
     )
+
+
+def _chunks(ws: Workspace, labels: Sequence[date]) -> Iterator[list[date]]:
+    samples = Counter[str]()
+    for _, dataset in _GROUPS:
+        for part in ws.lake.partitions(f"raw_pi__{dataset}", labels[0], labels[-1]):
+            samples[part.partition] += part.entry.rows
+    chunk: list[date] = []
+    held = 0.0
+    for label in labels:
+        # A month's file holds its days in about equal parts.
+        own = samples[f"{label}"] + samples[f"{label:%Y-%m}"] / _MONTH_DAYS
+        if chunk and held + own > CHUNK_SAMPLES:
+            yield chunk
+            chunk, held = [], 0.0
+        chunk.append(label)
+        held += own
+    yield chunk
 
 
 def _readings(ws: Workspace, labels: Sequence[date], group: str, dataset: str, state: pl.DataFrame) -> Readings:

@@ -2,6 +2,7 @@
 
 from pipelines.stages import (
     core_event,
+    core_intraday,
     core_production,
     core_reading,
     core_register,
@@ -26,6 +27,7 @@ _ORDERED: tuple[Stage, ...] = (
     raw_pi.TANK_GAUGE,
     core_register.STAGE,
     core_reading.STAGE,
+    core_intraday.STAGE,
     core_production.STAGE,
     core_terminal.STAGE,
     core_event.STAGE,

@@ -20,7 +20,7 @@ from warehouse.status import read_status
 
 OUT_TABLES = tuple(t.name for t in published() if t.layer == "out")
 # Tables that a release publishes as they are, under another name.
-SNAPSHOTS = ("core__target", "core__cargo")
+SNAPSHOTS = ("core__target", "core__cargo", "core__intraday")
 DAILY = ("core__daily_reading", "core__quarantine", "out__restatement")
 
 # Labels in which each source has surely been heard of, if it is heard of at all.
@@ -107,6 +107,7 @@ def _dimensions(ws: Workspace, first: date, last: date, high_water: Mapping[str,
         "reading_daily": ws.lake.read("core__daily_reading", first, last)
         .with_columns(pl.col("tag_id").cast(pl.Int64))
         .select(empty("reading_daily").columns),
+        "intraday": ws.lake.read_snapshot("core__intraday"),
         "restatement": ws.lake.read("out__restatement", first, last).select(empty("restatement").columns),
         "quarantine": ws.lake.read("core__quarantine", first, last).select(empty("quarantine").columns),
         "source_freshness": _source_freshness(ws, high_water),
@@ -153,6 +154,7 @@ STAGE = Stage(
         "out__restatement",
         "core__register",
         "core__reading",
+        "core__intraday",
     ),
     is_partitioned=False,
     description="One immutable DuckDB file: built beside the current one, checked, then current by moving a pointer.",

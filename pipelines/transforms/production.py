@@ -259,13 +259,7 @@ def _from_readings(readings: pl.DataFrame | None, calendar: ProductionCalendar, 
     """Σ time-weighted mean × T_D ÷ 24 over the facility's flow tags; coverage is the share of tags with a mean."""
     if readings is None or readings.is_empty():
         return _blank()
-    flows = readings.filter(
-        pl.col("network").is_in(NETWORKS),
-        pl.col("production_date").is_in(list(labels)),
-        # A flare meter speaks for flared gas, whichever of the two words the tag map uses for it.
-        pl.col("measurement").is_in(TAG_MEASUREMENTS),
-    )
-    flows = _primary(flows, "measurement", TAG_MEASUREMENTS)
+    flows = flows_of_readings(readings.filter(pl.col("production_date").is_in(list(labels))))
     days = calendar.frame(labels, flows["facility_id"].unique().to_list())
     grouped = (
         flows.join(days, on=["facility_id", "production_date"], how="inner")
@@ -291,6 +285,13 @@ def _from_readings(readings: pl.DataFrame | None, calendar: ProductionCalendar, 
         )
     )
     return _candidate(grouped)
+
+
+def flows_of_readings(readings: pl.DataFrame) -> pl.DataFrame:
+    """Of rows of core__daily_reading those whose tags add up to their facility's production on a network."""
+    # A flare meter speaks for flared gas, whichever of the two words the tag map uses for it.
+    flows = readings.filter(pl.col("network").is_in(NETWORKS), pl.col("measurement").is_in(TAG_MEASUREMENTS))
+    return _primary(flows, "measurement", TAG_MEASUREMENTS)
 
 
 def _shaped(frame: pl.DataFrame) -> pl.DataFrame:

@@ -75,6 +75,7 @@ def judged_readings(
     dataset: str = "recorded_value",
     now: datetime | None = None,
     state: pl.DataFrame = carry_state.NO_STATE,
+    until: datetime | None = None,
 ) -> Readings:
     """Rows of core__daily_reading, one a tag and label, also for tags without a sample (null mean, quality missing).
 
@@ -86,12 +87,15 @@ def judged_readings(
     Set aside and reported: of samples at one instant all but the last row; samples over CLOCK_TOLERANCE after `now`; values
     that quality_bounds calls impossible, whose time is not covered. Frozen time (readings_frozen) stays in the mean, but
     quality is that of the covered time that is not frozen. `state`: carried state of the label before the range.
+    `until`: days count as ending there, for one that is still running; those that had not begun are left out.
     Flow tags are in base units; temperatures, pressures and the like keep their unit. Null without any good second.
     Raises ReadingError for a rate, stock or other flow tag in an unknown unit.
     """
     wanted_labels = sorted(set(labels))
     described = _described(tags, units)
-    days = calendar.frame(labels, described["facility_id"].unique().to_list())
+    days = calendar.frame(wanted_labels, described["facility_id"].unique().to_list())
+    if until is not None:
+        days = _ended(days, until)
     wanted = described.join(days, on="facility_id", how="inner").with_columns(_key())
     parts = [_summarise(chunk, wanted, now) for chunk in _chunks(samples, wanted_labels)]
     runs = readings_frozen.gather([p.runs for p in parts] or [readings_frozen.NO_RUNS])
@@ -99,6 +103,14 @@ def judged_readings(
     summary = pl.concat([_NO_SUMMARY, *(p.summary for p in parts)]).join(frozen, on="key", how="left")
     found = pl.concat([readings_rejected.NOTHING, *(p.rejected for p in parts)])
     return Readings(_finish(wanted, summary), readings_rejected.quarantined(found, wanted, dataset, now), carried)
+
+
+def _ended(days: pl.DataFrame, until: datetime) -> pl.DataFrame:
+    end = pl.min_horizontal("to_utc", pl.lit(until).cast(pl.Datetime("us", "UTC")))
+    begun = days.with_columns(end.alias("to_utc")).filter(pl.col("from_utc") < pl.col("to_utc"))
+    return begun.with_columns(
+        ((pl.col("to_utc") - pl.col("from_utc")).dt.total_microseconds() / (3600.0 * _MICROSECONDS)).alias("day_hours")
+    )
 
 
 def _key() -> pl.Expr:

@@ -29,6 +29,7 @@ ASSETS = {
     "raw_sharepoint__register",
     "core__register",
     "core__reading",
+    "core__intraday",
     "core__production",
     "core__event",
     "core__terminal",

@@ -6,18 +6,20 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.bootstrap import CHUNK_LABELS, chunks
+from pipelines.bootstrap import CHUNK_LABELS, MOST_LABELS, chunks
 from pipelines.fingerprint import fingerprint, is_computed_by, set_computed_by
 from pipelines.lake import Lake
 from pipelines.stages.workspace import label_range
 
 
-@given(st.dates(date(2000, 1, 1), date(2030, 1, 1)), st.integers(0, 900))
-def test_chunks_when_any_range_then_every_label_once_in_order_and_months_whole(first: date, days: int) -> None:
+@given(st.dates(date(2000, 1, 1), date(2030, 1, 1)), st.integers(0, 900), st.integers(CHUNK_LABELS, MOST_LABELS))
+def test_chunks_when_any_range_then_every_label_once_in_order_and_months_whole(
+    first: date, days: int, size: int
+) -> None:
     labels = label_range(first, first + timedelta(days=days))
-    parts = list(chunks(labels))
+    parts = list(chunks(labels, size))
     assert [label for part in parts for label in part] == labels
-    assert all(len(part) <= CHUNK_LABELS + 31 for part in parts)
+    assert all(len(part) <= size + 31 for part in parts)
     assert all((part[-1] + timedelta(days=1)).day == 1 for part in parts[:-1])
 
 

@@ -161,6 +161,25 @@ class ReadingDaily(dy.Schema):
     quality = c.quality()
 
 
+class Intraday(dy.Schema):
+    """The running production day from PI alone, as far as it had come when it was read; never mixed into production."""
+
+    facility_id = c.key("Facility.")
+    network = c.network()
+    production_date = c.day("The running production day.", primary_key=False)
+    from_utc = c.instant("When it began.", nullable=False)
+    to_utc = c.instant("Newest sample of any tag of the site: how far the day was read.", nullable=False)
+    rate = c.rate(
+        "Mean since the day began; null where a tag of the facility has none.",
+        formula="Σ over tags of Σ value × seconds held ÷ Σ seconds held",
+    )
+    percent_good = c.number(
+        "Share of the day so far with good values, of the worst tag.", "%", nullable=False, min=0.0, max=100.0
+    )
+    observed_at_utc = c.instant("Newest good value.")
+    quality = c.quality()
+
+
 class Restatement(dy.Schema):
     """What changed after it was first loaded: facts with what their source did, dependents with the fact behind them."""
 

@@ -98,10 +98,45 @@ def test_facility_in_display_units_then_all_of_it_is_scaled_and_named(api: Api) 
     assert {n["nodeId"]: n["capacity"] for n in body["downstream"]} == {"gp-alder": 300, "tm-east": 60}
 
 
-def test_facility_then_intraday_is_null_and_says_why(api: Api) -> None:
+def test_facility_then_its_running_day_stands_apart_from_current_production(api: Api) -> None:
     body = api.body(ALDER)
+    intraday = body["intraday"]
+    assert body["intradayReason"] is None
+    assert (intraday["productionDate"], intraday["from"]) == ("2026-11-22", "2026-11-22T05:00:00Z")
+    assert intraday["to"] == "2026-11-22T09:00:00Z"
+    assert intraday["networks"]["oil"] == {
+        "rate": 24_000,
+        "percentGood": 99.5,
+        "asOf": "2026-11-22T09:00:00Z",
+        "quality": "good",
+    }
+    assert body["networks"]["oil"]["currentProduction"] == 21_700
+    assert intraday["networks"]["flaredGas"]["quality"] == "uncertain"
+    assert intraday["networks"]["domesticGas"]["quality"] == "notApplicable"
+    display = api.body(f"{ALDER}?units=display")["intraday"]["networks"]
+    assert (display["oil"]["rate"], display["flaredGas"]["rate"]) == (24, 2.9)
+
+
+def test_facility_whose_tags_are_silent_then_the_running_day_says_so(api: Api) -> None:
+    networks = api.body("/api/v1/facilities/gp-alder")["intraday"]["networks"]
+    assert networks["domesticGas"] == {"rate": None, "percentGood": 0, "asOf": None, "quality": "missing"}
+    # PI has no tag of this network, which the facility serves.
+    assert networks["exportGas"] == {"rate": None, "percentGood": None, "asOf": None, "quality": "missing"}
+    assert networks["oil"]["quality"] == "notApplicable"
+
+
+def test_facility_asked_for_one_network_then_its_running_day_alone(api: Api) -> None:
+    networks = api.body(f"{ALDER}?network=oil")["intraday"]["networks"]
+    assert (networks["oil"]["rate"], networks["flaredGas"]["quality"]) == (24_000, "notRequested")
+
+
+def test_facility_without_a_reading_or_on_an_earlier_day_then_no_running_day_and_why(api: Api) -> None:
+    body = api.body("/api/v1/facilities/fs-birch")
     assert body["intraday"] is None
-    assert "closed production days" in body["intradayReason"]
+    assert "no reading" in body["intradayReason"]
+    earlier = api.body(f"{ALDER}?productionDate=2026-11-19")
+    assert earlier["intraday"] is None
+    assert "2026-11-21" in earlier["intradayReason"]
 
 
 def test_facility_asked_for_one_network_then_the_others_are_not_requested(api: Api) -> None:

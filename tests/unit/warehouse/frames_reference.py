@@ -190,6 +190,24 @@ def rows(labels: Sequence[date]) -> Rows:
                 "rejected_at_utc": end,
             }
         ],
+        "intraday": [
+            {
+                "facility_id": facility,
+                "network": network,
+                "production_date": labels[-1] + timedelta(days=1),
+                "from_utc": end,
+                "to_utc": end + timedelta(hours=4),
+                "rate": rate,
+                "percent_good": percent,
+                "observed_at_utc": None if rate is None else end + timedelta(hours=4),
+                "quality": quality,
+            }
+            for facility, network, rate, percent, quality in (
+                ("fs-alder", "oil", 24_000.0, 99.5, "good"),
+                ("fs-alder", "flaredGas", 2.9e6, 62.5, "uncertain"),
+                ("gp-alder", "domesticGas", None, 0.0, "missing"),
+            )
+        ],
         "source_freshness": [
             {"source": source, "data_as_of_utc": end, "last_success_at_utc": end, "sla_seconds": hours * 3600}
             for source, hours in (("energy_components", 30), ("pi", 2), ("sharepoint", 168))

@@ -100,7 +100,6 @@ def test_token_when_the_audience_is_the_configured_uri_then_accepted(shared: Ver
         ({"exp": 1_700_000_000}, "expired"),
         ({"nbf": 4_000_000_000, "exp": 4_100_000_000}, "not valid yet"),
         ({"iat": 4_000_000_000, "exp": 4_100_000_000}, "not valid yet"),
-        ({"iat": int(time.time()) + 40, "exp": int(time.time()) + 30}, "ends before it begins"),
         ({"exp": "9999999999"}, "wrong type"),
         ({"exp": True}, "wrong type"),
         ({"exp": 10**30}, "wrong type"),
@@ -119,6 +118,13 @@ def test_token_when_a_claim_is_wrong_then_refused_and_the_refusal_says_which(
     shared: Verifier[Token], changes: dict[str, Any], said: str
 ) -> None:
     assert said in refusal(shared, ISSUER.token(**changes))
+
+
+def test_token_when_it_ends_before_it_begins_then_refused_although_both_are_within_the_skew(
+    shared: Verifier[Token],
+) -> None:
+    now = int(time.time())
+    assert "ends before it begins" in refusal(shared, ISSUER.token(iat=now + 40, exp=now + 30))
 
 
 @pytest.mark.parametrize("name", ["iss", "aud", "tid", "ver", "oid", "exp", "nbf", "iat"])
