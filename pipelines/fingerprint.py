@@ -32,4 +32,5 @@ def is_computed_by(lake: Lake, mark: str) -> bool:
 
 def set_computed_by(lake: Lake, mark: str) -> None:
     """Note that every day of core and out now comes from what the mark stands for."""
+    lake.settle()
     lake.write_bytes(_MARK, mark.encode())

@@ -109,6 +109,10 @@ class Lake:
         """Create or replace such a file atomically: a reader sees the old content or the new. The last writer wins."""
         self.store.write(name, content)
 
+    def settle(self) -> None:
+        """Return when everything written is on the medium; before anything is noted that speaks of it."""
+        self.store.settle()
+
     def remove_bytes(self, name: str) -> None:
         """Delete such a file, there or not."""
         self.store.remove(name)

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Protocol, TypeVar
@@ -34,6 +35,9 @@ class LakeStore(Protocol):
 
     def write(self, name: str, content: bytes) -> None:
         """Create or replace a file: a reader sees the old content or the new, and a crash leaves one of them."""
+
+    def settle(self) -> None:
+        """Return when everything written is on the medium: after a power cut it is there."""
 
     def remove(self, name: str) -> None:
         """Delete a file; one that is not there is as good as deleted."""
@@ -64,6 +68,7 @@ class LocalStore:
         self.root = root
         # `_current` is read again when it changes; the cache saves opening thousands of small files.
         self._known: dict[tuple[str, str], tuple[int, bytes]] = {}
+        self._unsettled: set[Path] = set()
 
     @property
     def place(self) -> str:
@@ -82,6 +87,16 @@ class LocalStore:
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, content)
+        self._unsettled.add(path)
+
+    def settle(self) -> None:
+        """As LakeStore: files first, then the folders that name them."""
+        written, self._unsettled = self._unsettled, set()
+        folders = {parent for path in written for parent in (path.parent, path.parent.parent)}
+        for path in [*written, *folders]:
+            # A file may have been replaced, or removed, since.
+            with suppress(FileNotFoundError):
+                _sync(path)
 
     def remove(self, name: str) -> None:
         """As LakeStore."""
@@ -156,6 +171,9 @@ class ObjectLakeStore:
             with self._guard:
                 self._known[name] = (tag, content)
 
+    def settle(self) -> None:
+        """As LakeStore: what object storage has confirmed is there."""
+
     def remove(self, name: str) -> None:
         """As LakeStore."""
         self._objects.delete([name])
@@ -212,6 +230,14 @@ class ObjectLakeStore:
     def each(self, work: Callable[[Item], Outcome], items: Iterable[Item]) -> list[Outcome]:
         """As LakeStore, side by side. Work must not call `each` itself."""
         return list(self._pool.map(work, items))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def replace_file(path: Path, content: bytes) -> None:

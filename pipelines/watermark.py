@@ -106,6 +106,8 @@ def read_watermark(lake: Lake, table: str, kind: type[W], *, basis: str, warn: C
 def write_watermark(lake: Lake, table: str, watermark: DaysRead | SnapshotRead) -> None:
     """Replace the table's watermark atomically. Call it when the data that it speaks of stands in the lake."""
     content = msgspec.json.encode(watermark)
+    # A power cut must not leave a mark beside data that never reached the disk.
+    lake.settle()
     if lake.read_bytes(f"{table}/{NAME}") != content:
         lake.write_bytes(f"{table}/{NAME}", content)
 
@@ -126,6 +128,7 @@ def owe(lake: Lake, first: date | None) -> None:
     if first is not None and content != first.isoformat().encode():
         lake.write_bytes(_OWED, first.isoformat().encode())
     elif first is None and content is not None:
+        lake.settle()
         lake.remove_bytes(_OWED)
 
 

@@ -72,7 +72,10 @@ def run_stage(stage: Stage, ws: Workspace, labels: Sequence[date]) -> StageResul
     """Run a stage. A SourceError goes on with a note: the stage, its partitions, which of them were renewed before it."""
     mine = replace(ws, written=[])
     try:
-        return stage.run(mine, labels)
+        result = stage.run(mine, labels)
+        # What a run says that it has done outlives a power cut.
+        ws.lake.settle()
+        return result
     except SourceError as error:
         error.add_note(_standing(stage, mine, labels))
         raise

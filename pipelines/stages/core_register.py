@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from pipelines.stages.quarantine import TABLE as QUARANTINE
-from pipelines.stages.quarantine import rejected_by_source, replace_quarantine
+from pipelines.stages.quarantine import rejected_by_source, rejected_registers, replace_quarantine
 from pipelines.stages.stage import Stage, StageResult
 from pipelines.stages.workspace import Workspace
 from pipelines.transforms.registers import Register, capacities, cargoes, targets
@@ -53,7 +53,7 @@ def build(ws: Workspace, _labels: Sequence[date]) -> StageResult:
         {name: [ws.lake.write_snapshot(name, part.rows, provenance=provenance)] for name, part in found.items()}
     )
     quarantined = [part.quarantined for part in found.values()]
-    quarantined.append(rejected_by_source(ws, "sharepoint", [label]))
+    quarantined += [rejected_by_source(ws, "sharepoint", [label]), rejected_registers(ws)]
     result.tables[QUARANTINE] = replace_quarantine(ws, [label], _DATASETS, quarantined)
     result.figures["rows quarantined"] = sum(q.height for q in quarantined)
     return result

@@ -35,6 +35,15 @@ def rejected_by_source(ws: Workspace, source: str, labels: Sequence[date]) -> pl
     """Rows that did not even parse, as rows of core__quarantine."""
     table = f"raw_{source}__rejected_row"
     raw = ws.lake.read(table, labels[0], labels[-1]) if source != "sharepoint" else ws.lake.read_snapshot(table)
+    return _quarantined(ws, source, raw)
+
+
+def rejected_registers(ws: Workspace) -> pl.DataFrame:
+    """Rows of Energy Components' registers that did not parse, as rows of core__quarantine."""
+    return _quarantined(ws, "energy_components", ws.lake.read_snapshot("raw_energy_components__rejected_register_row"))
+
+
+def _quarantined(ws: Workspace, source: str, raw: pl.DataFrame) -> pl.DataFrame:
     return raw.with_columns(
         pl.lit(source).alias("source"),
         pl.lit(ws.now()).cast(empty(TABLE).schema["rejected_at_utc"]).alias("rejected_at_utc"),

@@ -18,7 +18,7 @@ from pipelines.sources.extract import Progress
 from pipelines.sources.mapping import STAMP
 from pipelines.stages.attempt import attempt
 from pipelines.stages.raw_energy_components_changes import PREFIX, REJECTED, Taken, address, take
-from pipelines.stages.raw_frames import canonical
+from pipelines.stages.raw_frames import canonical, rejected_rows
 from pipelines.stages.raw_tally import Tally, standing
 from pipelines.stages.stage import Stage, StageResult
 from pipelines.stages.workspace import Workspace
@@ -27,6 +27,7 @@ from pipelines.watermark import OVERLAP, SnapshotRead, basis_of, is_recent, read
 SOURCE = "energy_components"
 DAILY_DATASETS = ("stream_day", "well_day", "potential_day", "deferment_day", "tank_day", "deferment_event")
 REGISTER_DATASETS = ("cargo", "capacity")
+REGISTER_REJECTED = f"{PREFIX}rejected_register_row"
 _BEGINNING = date(1900, 1, 1)
 
 
@@ -62,15 +63,20 @@ def extract_register(ws: Workspace, _labels: Sequence[date]) -> StageResult:
     result = StageResult()
     provenance = ws.provenance("registers")
     if ws.energy_components is None:
-        for dataset in REGISTER_DATASETS:
-            table = PREFIX + dataset
+        for table in (*(PREFIX + dataset for dataset in REGISTER_DATASETS), REGISTER_REJECTED):
             result.tables[table] = [ws.lake.write_snapshot(table, empty(table), provenance=provenance)]
         return result
     tally = Tally()
+    rejected = [empty(REGISTER_REJECTED)]
     with attempt(ws, SOURCE), _client(ws) as client:
         for dataset in REGISTER_DATASETS:
-            result.tables[PREFIX + dataset] = [_register(ws, client, dataset, tally)]
-    result.figures = dict(tally.figures("registers"))
+            written, refused = _register(ws, client, dataset, tally)
+            result.tables[PREFIX + dataset] = [written]
+            rejected.append(refused)
+    result.tables[REGISTER_REJECTED] = [
+        ws.lake.write_snapshot(REGISTER_REJECTED, pl.concat(rejected), provenance=provenance)
+    ]
+    result.figures = {"rows rejected": sum(each.height for each in rejected), **tally.figures("registers")}
     return result
 
 
@@ -122,11 +128,12 @@ def _renewed_rejected(ws: Workspace, taken: Sequence[Taken], labels: Sequence[da
     return ws.write(REJECTED, rows, todo) + standing(ws, REJECTED, [label for label in labels if label not in read])
 
 
-def _register(ws: Workspace, client: EnergyComponents, dataset: str, tally: Tally) -> Written:
+def _register(ws: Workspace, client: EnergyComponents, dataset: str, tally: Tally) -> tuple[Written, pl.DataFrame]:
+    """One register brought up to date, and its rows that do not parse."""
     table, now = PREFIX + dataset, ws.now()
     provenance = ws.provenance("registers")
     if dataset not in ws.datasets:
-        return ws.lake.write_snapshot(table, empty(table), provenance=provenance)
+        return ws.lake.write_snapshot(table, empty(table), provenance=provenance), empty(REGISTER_REJECTED)
     basis = basis_of(address(ws.energy_components), ws.datasets[dataset], ws.site.zone)
     mark = read_watermark(ws.lake, table, SnapshotRead, basis=basis, warn=ws.report)
     entry = ws.lake.current(table, "all")
@@ -137,17 +144,23 @@ def _register(ws: Workspace, client: EnergyComponents, dataset: str, tally: Tall
         tally.add(extract)
         given = canonical(table, extract.frame)
         different = given.join(ws.lake.read_snapshot(table), on=given.columns, how="anti", nulls_equal=True)
-        if different.is_empty() and extract.rejected.is_empty():
+        # What was rejected still stands in the source, and is as wrong today as when it was read.
+        stood = ws.lake.read_snapshot(REGISTER_REJECTED).filter(pl.col("dataset") == dataset)
+        refused = rejected_rows(dataset, ws.latest_label, extract.rejected).join(stood, on="row_id", how="anti")
+        if different.is_empty() and refused.is_empty():
             tally.leave(1, "no row stamped since the last read differs from what is held")
             ws.report(
                 f"Energy Components {dataset}: not read, nothing has changed since {mark.seen_to:%Y-%m-%d %H:%M}Z"
             )
-            return Written(table, "all", entry, changed=False)
+            stood = stood.with_columns(pl.lit(ws.latest_label).alias("production_date"))
+            return Written(table, "all", entry, changed=False), stood
     extract = client.read(dataset, _BEGINNING, ws.latest_label)
     tally.add(extract)
     tally.parts += 1
     if extract.rejected.height:
-        ws.report(f"WARNING Energy Components {dataset}: {extract.rejected.height} rows do not parse and are left out")
+        ws.report(
+            f"WARNING Energy Components {dataset}: {extract.rejected.height} rows do not parse and are quarantined"
+        )
     frame = canonical(table, extract.frame)
     written = ws.lake.write_snapshot(table, frame, provenance=provenance)
     stamps += frame[STAMP].drop_nulls().to_list()
@@ -155,7 +168,7 @@ def _register(ws: Workspace, client: EnergyComponents, dataset: str, tally: Tall
     write_watermark(
         ws.lake, table, SnapshotRead(basis=basis, sha256=written.entry.sha256, read_at=now, seen_to=seen_to)
     )
-    return written
+    return written, rejected_rows(dataset, ws.latest_label, extract.rejected)
 
 
 def _newest(ws: Workspace, *frames: pl.DataFrame) -> object:
@@ -179,7 +192,7 @@ DAILY = Stage(
 REGISTER = Stage(
     name="raw_energy_components__register",
     run=extract_register,
-    tables=tuple(PREFIX + d for d in REGISTER_DATASETS),
+    tables=(*(PREFIX + d for d in REGISTER_DATASETS), REGISTER_REJECTED),
     is_partitioned=False,
     source=SOURCE,
     description="Cargo nominations and capacities of Energy Components, as a snapshot.",

@@ -20,7 +20,7 @@ from pipelines.simulators.ec_oracle import SERVICE, USER, OracleServer
 from pipelines.simulators.faults import Fault
 from pipelines.simulators.replay_energy_components import EnergyComponentsReplay
 from pipelines.sources.config import EcOracleConfig, Secret
-from pipelines.stages import raw_energy_components, raw_pi, raw_sharepoint
+from pipelines.stages import core_register, raw_energy_components, raw_pi, raw_sharepoint
 from pipelines.stages.stage import StageResult
 from pipelines.watermark import NAME, OVERLAP, SWEEP
 from tests.integration.incremental_rig import (
@@ -241,6 +241,29 @@ def test_rejected_row_when_its_day_is_not_read_again_then_it_stays_and_stands_on
     view.remove(pl.col("OBJECT_CODE").is_null())
     daily(rig, moment + timedelta(minutes=4), is_full_read=True)
     assert rig.workspace.lake.read(rejected, LABELS[0], LAST).is_empty()
+
+
+def test_register_row_when_it_does_not_parse_then_quarantined_and_it_stays_while_nothing_is_read(rig: Rig) -> None:
+    moment = NOW + SWEEP + SWEEP + timedelta(hours=3)
+    view, table = rig.view("DV_STORAGE_LIFT_NOMINATION"), raw_energy_components.REGISTER_REJECTED
+    # A column of text, as a site's own view may well give a number.
+    view._edit(view._frame.with_columns(pl.col("GRS_VOL_NOMINATED").cast(pl.String)))
+    row = view.visible(moment).row(0, named=True)
+    view.put(row | {"PARCEL_NO": "999999", "GRS_VOL_NOMINATED": "to be agreed", "LAST_UPDATED_UTC": moment})
+    for minutes, read in ((1, 2), (2, 0), (3, 2)):
+        ws = rig.at(moment + timedelta(minutes=minutes), is_full_read=minutes == 3)
+        result = raw_energy_components.extract_register(ws, LABELS[-1:])
+        stands = ws.lake.read_snapshot(table)
+        assert stands.select("production_date", "dataset", "rule").rows() == [
+            (ws.latest_label, "cargo", "nominated_volume_is_float")
+        ]
+        assert (result.figures["rows rejected"], result.figures["registers read"]) == (1, read)
+    core_register.STAGE.run(ws, LABELS[-1:])
+    quarantined = ws.lake.read("core__quarantine", ws.latest_label, ws.latest_label)
+    assert ("energy_components", "cargo") in quarantined.select("source", "dataset").rows()
+    view.remove(pl.col("PARCEL_NO") == "999999")
+    raw_energy_components.extract_register(rig.at(moment + timedelta(minutes=4), is_full_read=True), LABELS[-1:])
+    assert rig.workspace.lake.read_snapshot(table).is_empty()
 
 
 def test_oracle_when_a_correction_comes_then_the_changes_are_asked_and_its_day_alone_is_read(

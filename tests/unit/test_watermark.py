@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.lake import Lake
+from pipelines import lake_store
+from pipelines.lake import Lake, Provenance, empty
 from pipelines.watermark import (
     NAME,
     SWEEP,
@@ -89,3 +90,28 @@ def test_owed_days_when_noted_then_known_until_they_are_paid(tmp_path: Path) -> 
     assert owed_from(lake) == date.min
     owe(lake, None)
     assert owed_from(lake) is None
+
+
+def test_power_cut_when_a_watermark_is_on_the_disk_then_so_is_the_data_that_it_speaks_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was not synced when the mark was written is what a power cut may take."""
+    synced: list[str] = []
+    real = lake_store._sync
+
+    def sync(path: Path) -> None:
+        assert not (tmp_path / TABLE / NAME).exists()
+        synced.append(path.relative_to(tmp_path).as_posix())
+        real(path)
+
+    monkeypatch.setattr(lake_store, "_sync", sync)
+    lake = Lake(tmp_path)
+    day = date(2026, 11, 20)
+    provenance = Provenance(extracted_at_utc=NOW, run_id="test", request="")
+    [written] = lake.write_days(TABLE, empty(TABLE), [day], provenance=provenance)
+    write_watermark(lake, TABLE, DaysRead(basis="x", spans=spans_of({day: DayMark(read_at=NOW)})))
+    folder = f"{TABLE}/{day}"
+    assert {f"{folder}/{written.entry.file}", f"{folder}/_current", folder, TABLE} <= set(synced)
+    # Files before the folders that name them.
+    assert synced.index(f"{folder}/_current") < synced.index(folder)
+    assert (tmp_path / TABLE / NAME).exists()

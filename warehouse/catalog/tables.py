@@ -51,6 +51,7 @@ TABLES: dict[str, Table] = _tables(
     Table("raw_sharepoint__lifting_programme", raw.RawSharepointLiftingProgramme, "raw", False),
     Table("raw_sharepoint__tag_register", raw.RawSharepointTagRegister, "raw", False),
     Table("raw_energy_components__rejected_row", raw.RawRejectedRow, "raw", True),
+    Table("raw_energy_components__rejected_register_row", raw.RawRejectedRow, "raw", False),
     Table("raw_pi__rejected_row", raw.RawRejectedRow, "raw", True),
     Table("raw_sharepoint__rejected_row", raw.RawRejectedRow, "raw", False),
     Table("core__daily_reading", core.CoreDailyReading, "core", True),
