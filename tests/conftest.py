@@ -1,5 +1,6 @@
 """Settings of the whole suite."""
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -33,3 +34,9 @@ def _shares_sandbox(file: str) -> bool:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharedLoads:
     """How tests are dealt to workers."""
     return SharedLoads(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Of `-n auto`: one more than cores, since integration tests wait for servers, time-outs and other processes."""
+    return (os.cpu_count() or 1) + 1

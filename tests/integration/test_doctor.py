@@ -322,7 +322,7 @@ def test_doctor_when_pi_gives_tokens_then_a_wrong_secret_and_a_wrong_issuer_are_
             "PI_TOKEN_URL": f"{server.url}{TOKEN}",
         }
         well = rows_of(base, "pi")
-        wrong_secret = rows_of(base | {"PI_CLIENT_SECRET": "another"}, "pi")
+        wrong_secret = rows_of(base | {"PI_CLIENT_SECRET": "not-the-one-5c1e"}, "pi")
         wrong_scope = rows_of(base | {"PI_SCOPE": "api://else"}, "pi")
         wrong_issuer = rows_of(base | {"PI_TOKEN_URL": f"http://127.0.0.1:{free_port()}/token"}, "pi")
     assert {row.outcome for row in well.values()} == {"ok"}, well

@@ -38,7 +38,16 @@ NASTY = [
 DATASETS = (
     *("asset", "hub", "facility", "facility_version", "facility_network", "external_node", "edge", "edge_version"),
     *("reason_code", "target", "cargo", "cargo_forecast_daily", "reading_daily", "restatement", "quarantine"),
-    *("source_freshness", "dictionary", "release_info", "production_daily", "gap_driver_daily", "event_daily", "event"),
+    *(
+        "intraday",
+        "source_freshness",
+        "dictionary",
+        "release_info",
+        "production_daily",
+        "gap_driver_daily",
+        "event_daily",
+        "event",
+    ),
     *("terminal_daily", "hub_trend", "meter_daily", "balance_daily", "closure_daily"),
     *("source_row", "source_register", "capacity_limit", "terminal_balance"),
 )

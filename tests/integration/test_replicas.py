@@ -239,6 +239,7 @@ def test_replicas_when_one_is_killed_and_one_is_cut_off_then_no_request_fails_an
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.slow
 def test_replica_when_it_starts_without_the_storage_or_with_a_damaged_copy_then_it_serves_and_mends_itself(
     storage: Azurite, publish: tuple[str, Callable[[int], str]], tmp_path: Path
 ) -> None:
