@@ -112,7 +112,7 @@ def create_app(settings: Settings) -> Edge:
         stopping.watch(loop)
         hub.run_on(loop)
         await gate.start()
-        follower = Follower(desk.refresh, settings.release_poll_seconds, hub.follow)
+        follower = Follower(desk.refresh, settings.warehouse_dir, settings.release_poll_seconds, hub.follow)
         # Before the server listens: nothing is kept waiting by a start on the loop's own thread.
         follower.start()
         try:

@@ -1,19 +1,28 @@
 """A thread that follows the release pointer: a new release is served without restart, requests in flight end on the old."""
 
 from collections.abc import Callable
-from threading import Event, Thread
+from pathlib import Path
+from threading import Thread
 
+from api.folder_events import FolderEvents
 from api.telemetry import logger
+from warehouse.pointer import POINTER
+from warehouse.status import STATUS
 
 
 class Follower:
-    """Calls `refresh` every so often until it is stopped, and `told` after it. A failure is logged and the last release goes on."""
+    """Calls `refresh` and then `told` whenever the pointer or status.json of `folder` changes, and every `seconds` in any case, until it is stopped.
 
-    def __init__(self, refresh: Callable[[], bool], seconds: float, told: Callable[[], None] | None = None) -> None:
+    A failure is logged and the last release goes on.
+    """
+
+    def __init__(
+        self, refresh: Callable[[], bool], folder: Path, seconds: float, told: Callable[[], None] | None = None
+    ) -> None:
         self._refresh = refresh
         self._told = told
         self._seconds = seconds
-        self._stopped = Event()
+        self._events = FolderEvents(folder, (POINTER, STATUS))
         self._thread = Thread(target=self._run, name="release-follower", daemon=True)
 
     def start(self) -> None:
@@ -23,12 +32,13 @@ class Follower:
 
     def stop(self) -> None:
         """Ends the thread."""
-        self._stopped.set()
+        self._events.close()
         if self._thread.is_alive():
             self._thread.join()
+        self._events.release()
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._seconds):
+        while self._events.wait(self._seconds):
             self._once()
 
     def _once(self) -> None:
