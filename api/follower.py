@@ -11,7 +11,7 @@ from warehouse.status import STATUS
 
 
 class Follower:
-    """Calls `refresh` and then `told` whenever the pointer or status.json of `folder` changes, and every `seconds` in any case, until it is stopped.
+    """Calls `refresh` and then `told` when pointer or status.json of `folder` change, and every `seconds`, until stopped.
 
     A failure is logged and the last release goes on.
     """
