@@ -7,8 +7,9 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -24,6 +25,10 @@ PER_FACILITY = ("source_row", "meter_daily", "reading_daily", "terminal_balance"
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])")
 # Parts of an answer that name the moment of asking.
 MOMENT = re.compile(rb'("traceId":"[^"]*"|"subject":"[^"]*"|"checkedAt":"[^"]*"|"lagSeconds":[-\d.e]+)')
+
+
+# What `whole` takes for a part of a word.
+TOKEN = re.compile(r"[\w-]+")
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,20 @@ class Secrets:
     words: frozenset[str]
     numbers: frozenset[str]
 
+    @cached_property
+    def by_token(self) -> Mapping[str, Sequence[str]]:
+        """Words by the token that they begin with: one that stands whole in a text has it as a whole token there."""
+        tokens: dict[str, list[str]] = {}
+        for word in self.words:
+            found = TOKEN.match(word)
+            tokens.setdefault(found.group() if found else "", []).append(word)
+        return tokens
+
     def found(self, text: str, question: str) -> set[str]:
         """Secrets in a text, but those that the question held."""
-        words = {word for word in self.words if word in text and whole(word).search(text)}
+        tokens = self.by_token.keys() & {"", *TOKEN.findall(text)}
+        candidates = (word for token in tokens for word in self.by_token[token])
+        words = {word for word in candidates if word in text and whole(word).search(text)}
         numbers = {number for number in set(NUMBER.findall(text)) if _key(float(number)) in self.numbers}
         return {word for word in words if not whole(word).search(question)} | numbers
 
