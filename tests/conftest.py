@@ -32,7 +32,8 @@ def _shares_sandbox(file: str) -> bool:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharedLoads:
-    """How tests are dealt to workers."""
+    """How tests are dealt to workers: in the order of the folders, in which the long ones (integration) come before the short."""
+    config.option.loadscopereorder = False
     return SharedLoads(config, log)
 
 
