@@ -68,6 +68,7 @@ def test_ours_when_it_reads_the_archive_then_every_value_is_there_and_some_are_s
     assert None in ours.values()
 
 
+@pytest.mark.slow
 def test_piwebx_when_it_reads_the_archive_then_its_values_are_ours(base_url: str, ours: Values) -> None:
     needed("piwebx")
 

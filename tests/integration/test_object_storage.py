@@ -382,6 +382,7 @@ def loaded_into(running: Running, storage: Azurite, operator: str, lake: str, fo
     return inputs(folder, release_id)
 
 
+@pytest.mark.slow
 def test_pipeline_when_three_days_of_wells_are_loaded_onto_object_storage_then_the_release_is_that_of_a_disk(
     storage: Azurite, tmp_path: Path
 ) -> None:

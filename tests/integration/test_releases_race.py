@@ -25,7 +25,7 @@ def racers() -> Iterator[tuple[Publisher, Publisher]]:
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("rounds", [5, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [3, pytest.param(200, marks=pytest.mark.slow)])
 def test_publishers_when_two_race_then_one_wins_each_time_and_both_releases_are_published(
     racers: tuple[Publisher, Publisher], tmp_path: Path, rounds: int
 ) -> None:
@@ -61,7 +61,7 @@ def test_publishers_when_two_race_then_one_wins_each_time_and_both_releases_are_
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("publishes", [6, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("publishes", [3, pytest.param(200, marks=pytest.mark.slow)])
 def test_publishing_when_an_analyst_holds_a_release_open_then_both_go_on_and_he_reads_the_same(
     racers: tuple[Publisher, Publisher], tmp_path: Path, publishes: int
 ) -> None:

@@ -92,7 +92,7 @@ def percentile(seconds: list[float]) -> float:
 
 
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("publishes", [5, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("publishes", [3, pytest.param(1000, marks=pytest.mark.slow)])
 def test_server_when_releases_are_published_all_the_time_then_no_request_fails_and_no_body_mixes_two(
     publisher: Publisher, tmp_path: Path, publishes: int, record_property: Callable[[str, object], None]
 ) -> None:

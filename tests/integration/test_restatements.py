@@ -22,7 +22,7 @@ from pipelines.stages.workspace import Workspace, label_range, open_workspace
 from pipelines.transforms.revisions import as_known_at
 from warehouse.release_files import database_path, file_sha256
 
-HISTORY_DAYS, PI_DAYS = 60, 2
+HISTORY_DAYS, PI_DAYS = 48, 1
 LOADED_DAYS_AGO = (20, 10, 0)
 NOW = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
 # The last rows of the sandbox come in some hours after its clock, still within the production day.
