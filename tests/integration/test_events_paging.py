@@ -126,7 +126,7 @@ def test_walk_of_everything_then_newest_start_first_and_standing_ones_last(api: 
 
 def test_walk_while_a_release_is_published_then_the_first_pages_release_to_the_end(tmp_path: Path) -> None:
     first = publish(tmp_path, events(), built_at=datetime(2026, 11, 22, 6, tzinfo=UTC))
-    with Api(Settings(warehouse_dir=tmp_path)) as api:
+    with Api(Settings(warehouse_dir=tmp_path, release_poll_seconds=3600.0)) as api:
         whole = [event["id"] for event in api.body(f"{PATH}?limit=500")["events"]]
         page = api.body(f"{PATH}?limit=10")
         found = [event["id"] for event in page["events"]]
@@ -145,12 +145,12 @@ def test_walk_while_a_release_is_published_then_the_first_pages_release_to_the_e
 
 def test_cursor_when_its_release_was_pruned_then_410_and_a_new_walk_works(tmp_path: Path) -> None:
     first = publish(tmp_path, events(), built_at=datetime(2026, 11, 20, 6, tzinfo=UTC))
-    with Api(Settings(warehouse_dir=tmp_path)) as api:
+    with Api(Settings(warehouse_dir=tmp_path, release_poll_seconds=3600.0)) as api:
         cursor = api.body(f"{PATH}?limit=10")["next"]
     for hour in range(6, 8):
         publish(tmp_path, events().head(100 + hour), built_at=datetime(2026, 11, 22, hour, tzinfo=UTC))
     assert first in prune(tmp_path, Retention(count=1, age=timedelta(0)))
-    with Api(Settings(warehouse_dir=tmp_path)) as api:
+    with Api(Settings(warehouse_dir=tmp_path, release_poll_seconds=3600.0)) as api:
         problem = api.problem(f"{PATH}?limit=10&cursor={cursor}", 410, "releaseExpired")
         assert first in problem["detail"]
         assert api.body(f"{PATH}?limit=10")["next"]

@@ -168,7 +168,7 @@ def test_xlsx_whose_client_leaves_then_its_files_are_gone(
 def test_export_while_its_release_is_replaced_and_pruned_then_it_is_whole(tmp_path: Path) -> None:
     tables = tiny_release_tables(8)
     first = publish_tiny(tmp_path, tables=tables, built_at=datetime(2026, 10, 1, 6, tzinfo=UTC))
-    with Api(Settings(warehouse_dir=tmp_path)) as api:
+    with Api(Settings(warehouse_dir=tmp_path, release_poll_seconds=3600.0)) as api:
         rows = expected(api)
         pruned: list[str] = []
 
