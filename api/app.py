@@ -1,7 +1,6 @@
 """Puts the application together: routes, problems, the release follower, and the edge in front of them."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -47,9 +46,6 @@ from api.settings import Settings
 from api.stopping import Stopping
 from api.stream import StreamHub
 from api.stream_changes import templates_of
-
-# How long a thread keeps the interpreter from the loop, which needs it for every request.
-SWITCH_SECONDS = 0.0005
 
 SUBJECTS = (
     summary,
@@ -113,8 +109,6 @@ def create_app(settings: Settings) -> Edge:
     @asynccontextmanager
     async def following(_: Litestar) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
-        # Answers are prepared in other threads: requests must not wait 5 ms, Python's own interval, for their turn.
-        sys.setswitchinterval(SWITCH_SECONDS)
         stopping.watch(loop)
         hub.run_on(loop)
         await gate.start()

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from time import perf_counter, sleep
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -37,10 +36,8 @@ from warehouse.reader_release import OpenRelease
 from warehouse.release import active_at
 
 Body = TypeVar("Body")
-Made = TypeVar("Made")
 ApiRequest = Request[Any, Any, Any]
 CACHE = "api.cache"
-LONGEST_PAUSE = 0.02
 
 
 @dataclass(frozen=True)
@@ -122,9 +119,7 @@ class Desk:
         """Runs before the switch: reads the facts and makes the answers that callers ask for first."""
         cache = ReleaseCache(facts_of(release), self.settings.cache_bytes)
         for scope in (EVERYTHING, *self._scopes):
-            entries = self._entries(release, scope)
-            # Before the first release nobody can be served, so nobody is kept waiting.
-            cache.warm(entries if self.current is None else _calmly(entries))
+            cache.warm(self._entries(release, scope))
         release.extras[CACHE] = cache
 
     def _entries(self, release: OpenRelease, scope: Scope) -> Iterable[tuple[Key, Entry]]:
@@ -199,19 +194,6 @@ class Desk:
                     parameters.AS_KNOWN_AT, "lies before the first release", instant.isoformat().replace("+00:00", "Z")
                 )
         return asked
-
-
-def _calmly(entries: Iterable[Made]) -> Iterator[Made]:
-    """The same, with as long a pause after each as it took to make and to encode: requests find the interpreter free."""
-    iterator = iter(entries)
-    while True:
-        begun = perf_counter()
-        try:
-            entry = next(iterator)
-        except StopIteration:
-            return
-        yield entry
-        sleep(min(perf_counter() - begun, LONGEST_PAUSE))
 
 
 def _is_pinned(arguments: Mapping[str, Any]) -> bool:
