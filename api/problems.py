@@ -11,6 +11,7 @@ from litestar.exceptions import HTTPException
 from msgspec import Meta, Struct
 
 from api.telemetry import logger, trace_of
+from warehouse.errors import QueryTimeout
 
 MEDIA_TYPE = "application/problem+json"
 PAGES = "/api/v1/problems/"
@@ -178,6 +179,8 @@ def from_exception(error: Exception, method: str, path: str) -> Problem:
     """The problem for any exception; one that nobody expected becomes a 500 that gives nothing away."""
     if isinstance(error, Problem):
         return error
+    if isinstance(error, QueryTimeout):
+        return Problem("timeout", "No answer within the time that one query may take; ask for fewer days.")
     if isinstance(error, HTTPException) and error.status_code < 500:
         code = BY_STATUS.get(error.status_code, "badRequest")
         headers = dict(error.headers or {})

@@ -4,11 +4,14 @@ No query outlives its batch, so a slow client holds a lease and nothing else. Ne
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from warehouse.errors import WarehouseError
+import duckdb
+
+from warehouse.errors import QueryTimeout, WarehouseError
 from warehouse.reader_release import OpenRelease
 
 # Rows to a batch, but for a single day that has more.
@@ -84,7 +87,7 @@ def describe(release: OpenRelease, view: str, assets: Assets) -> Dataset | None:
 
 def schema(release: OpenRelease, dataset: Dataset) -> Any:
     """The Arrow schema of its batches."""
-    with release.cursor(dataset.assets) as cursor:
+    with _cursor(release, dataset) as cursor:
         return cursor.sql(f"SELECT * FROM {_quoted(dataset.view)} LIMIT 0").to_arrow_table().schema
 
 
@@ -93,7 +96,7 @@ def plan(release: OpenRelease, dataset: Dataset, filters: Filters) -> list[Span]
     day = dataset.day_column
     where, params = _where(dataset, filters)
     grouped = _quoted(day) if day else "NULL::DATE"
-    with release.cursor(dataset.assets) as cursor:
+    with _cursor(release, dataset) as cursor:
         rows = cursor.execute(
             f"SELECT {grouped} AS day, count(*)::BIGINT FROM {_quoted(dataset.view)} {where} GROUP BY 1 ORDER BY 1",
             params,
@@ -114,7 +117,7 @@ def longest_text(release: OpenRelease, dataset: Dataset, filters: Filters) -> in
         return 0
     where, params = _where(dataset, filters)
     longest = ", ".join(f"coalesce(max(strlen({name})), 0)" for name in names)
-    with release.cursor(dataset.assets) as cursor:
+    with _cursor(release, dataset) as cursor:
         rows = cursor.execute(f"SELECT greatest({longest}, 0) FROM {_quoted(dataset.view)} {where}", params).fetchall()
     return int(rows[0][0])
 
@@ -129,7 +132,7 @@ def batches(release: OpenRelease, dataset: Dataset, filters: Filters, spans: lis
         where, params = _where(dataset, within)
         order = f"{_quoted(dataset.day_column)}, " if dataset.day_column else ""
         columns = ", ".join(_quoted(column.name) for column in dataset.columns)
-        with release.cursor(dataset.assets) as cursor:
+        with _cursor(release, dataset) as cursor:
             table = cursor.sql(
                 f"SELECT {columns} FROM {_quoted(dataset.view)} {where} ORDER BY {order}{columns}", params=params
             ).to_arrow_table()
@@ -138,6 +141,16 @@ def batches(release: OpenRelease, dataset: Dataset, filters: Filters, spans: lis
                 f"{dataset.view} has {table.num_rows} rows from {span.first}, {span.rows} were counted"
             )
         yield from table.combine_chunks().to_batches()
+
+
+@contextmanager
+def _cursor(release: OpenRelease, dataset: Dataset) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The caller's cursor. Raises QueryTimeout where the reader's limit ends what is asked of it."""
+    try:
+        with release.cursor(dataset.assets) as cursor:
+            yield cursor
+    except duckdb.InterruptException as fault:
+        raise QueryTimeout(f"reading {dataset.view} was ended: {fault}") from fault
 
 
 def _where(dataset: Dataset, filters: Filters) -> tuple[str, Mapping[str, Any]]:

@@ -3,10 +3,12 @@
 import asyncio
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.ipc
 import pytest
@@ -229,6 +231,29 @@ def test_export_that_fails_before_its_first_piece_then_an_ordinary_problem(
     problem = api.problem(f"{PATH}/hub", 500, "internalError")
     assert "no memory" not in problem["detail"]
     assert (leases(api), exporter_of(api).under_way) == (0, 0)
+
+
+def test_export_when_the_readers_limit_ends_a_query_then_504(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    with api.edge.desk.reader.lease() as release:
+        kind = type(release)
+
+    @contextmanager
+    def ended(*_: object) -> Iterator[Any]:
+        raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
+        yield
+
+    # What is asked after the address was understood: the plan of the batches.
+    real = reader_stream.plan
+
+    def plan(*given: Any) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(kind, "cursor", ended)
+            return real(*given)
+
+    monkeypatch.setattr(reader_stream, "plan", plan)
+    problem = api.problem(f"{PATH}/production_daily?format=arrow", 504, "timeout")
+    assert "fewer days" in problem["detail"]
+    assert leases(api) == 0
 
 
 def test_exports_when_all_places_are_taken_then_429_with_retry_after(api: Api) -> None:
