@@ -64,7 +64,7 @@ class Settings:
     authentication: Authentication = field(default_factory=Authentication)
     operator: str | None = None
     # The pointer is followed by the events of the file system; this is for one that tells none.
-    release_poll_seconds: float = 1.0
+    release_poll_seconds: float = 0.25
     # Object storage that replicas share releases on; None: releases stand in warehouse_dir alone.
     lake: Location | None = None
     storage_poll_seconds: float = 1.0

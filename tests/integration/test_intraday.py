@@ -1,12 +1,24 @@
 """The running day that a release holds, against the same samples integrated by another engine, and over the API."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import duckdb
 import polars as pl
 import pytest
 
 from api.settings import Settings
+from pipelines import settings
+from pipelines.bootstrap import bootstrap
+from pipelines.settings import clock
+from pipelines.simulators.launch import start_simulators
+from pipelines.stages.workspace import open_workspace
 from tests.integration.conftest import Loaded
 from tests.unit.api.client import Api
+
+# Some hours into a production day: at its very beginning there is nothing to integrate.
+NOW = datetime(2026, 11, 22, 11, 0, tzinfo=UTC)
 
 # Between two good samples within the hold limit a line, after the last of a run its value for as long as it holds.
 MEANS = """
@@ -36,9 +48,27 @@ FROM means GROUP BY facility_id, network ORDER BY facility_id, network
 """
 
 
-def test_running_day_when_integrated_by_another_engine_then_the_same(sandbox: Loaded) -> None:
-    ws = sandbox.workspace
-    found = sandbox.sql("SELECT * FROM intraday ORDER BY facility_id, network")
+@pytest.fixture(scope="module")
+def amid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
+    """The sandbox loaded amid a production day."""
+    root = tmp_path_factory.mktemp("amid")
+    with start_simulators("sandbox", data_root=root / "data", now=NOW, history_days=14, pi_days=1) as running:
+        loaded = settings.load(
+            running.environment()
+            | {
+                "LAKE_URL": str(root / "lake"),
+                "WAREHOUSE_DIR": str(root / "warehouse"),
+                "HISTORY_DAYS": "14",
+                "PI_DAYS": "1",
+            }
+        )
+        workspace = replace(open_workspace(loaded, report=lambda _: None), is_bootstrap=True, now=clock(NOW))
+        yield Loaded(running, loaded, workspace, bootstrap(workspace, loaded), [])
+
+
+def test_running_day_when_integrated_by_another_engine_then_the_same(amid: Loaded) -> None:
+    ws = amid.workspace
+    found = amid.sql("SELECT * FROM intraday ORDER BY facility_id, network")
     assert found.height > 20
     assert found["production_date"].unique().to_list() == [ws.running_label]
     [(begin, until)] = found.select("from_utc", "to_utc").unique().rows()
@@ -61,18 +91,18 @@ def test_running_day_when_integrated_by_another_engine_then_the_same(sandbox: Lo
     assert found["percent_good"].to_list() == pytest.approx(expected["percent_good"].to_list(), abs=1e-6)
 
 
-def test_running_day_when_asked_for_then_it_stands_beside_the_closed_day_and_apart_from_it(sandbox: Loaded) -> None:
-    [(rate, percent)] = sandbox.sql(
+def test_running_day_when_asked_for_then_it_stands_beside_the_closed_day_and_apart_from_it(amid: Loaded) -> None:
+    [(rate, percent)] = amid.sql(
         "SELECT rate, percent_good FROM intraday WHERE facility_id = 'fs-bomiri' AND network = 'oil'"
     ).rows()
-    [closed] = sandbox.sql(
+    [closed] = amid.sql(
         "SELECT production FROM production_daily WHERE node_id = 'fs-bomiri' AND network = 'oil' "
         "ORDER BY production_date DESC LIMIT 1"
     )["production"]
-    with Api(Settings(warehouse_dir=sandbox.settings.warehouse_dir)) as api:
+    with Api(Settings(warehouse_dir=amid.settings.warehouse_dir)) as api:
         body = api.body("/api/v1/facilities/fs-bomiri")
     assert body["intradayReason"] is None
-    assert body["intraday"]["productionDate"] == sandbox.workspace.running_label.isoformat()
+    assert body["intraday"]["productionDate"] == amid.workspace.running_label.isoformat()
     assert body["intraday"]["networks"]["oil"]["rate"] == pytest.approx(rate, abs=1e-3)
     assert body["intraday"]["networks"]["oil"]["percentGood"] == pytest.approx(percent, abs=1e-3)
     assert body["networks"]["oil"]["currentProduction"] == pytest.approx(closed, abs=1e-3)
