@@ -60,7 +60,8 @@ def bootstrap(ws: Workspace, settings: Settings) -> str:
     _compute(ws, labels, changed)
     owe(ws.lake, None)
     # The running day is no label: it moves on whether or not any closed day has changed.
-    INTRADAY.run(ws, labels[-1:])
+    with ws.step(INTRADAY.name):
+        run_stage(INTRADAY, ws, labels[-1:])
     release = STAGES["warehouse__release"]
     with ws.step("release built, checked and current"):
         figures = release.run(ws, labels).figures

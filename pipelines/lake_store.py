@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 import polars as pl
 
 from warehouse.object_store import Location, NotModified, Objects, open_objects
+from warehouse.release_files import sync_dir, sync_file
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -92,11 +93,12 @@ class LocalStore:
     def settle(self) -> None:
         """As LakeStore: files first, then the folders that name them."""
         written, self._unsettled = self._unsettled, set()
-        folders = {parent for path in written for parent in (path.parent, path.parent.parent)}
-        for path in [*written, *folders]:
+        for path in written:
             # A file may have been replaced, or removed, since.
             with suppress(FileNotFoundError):
-                _sync(path)
+                sync_file(path)
+        for folder in {parent for path in written for parent in (path.parent, path.parent.parent)}:
+            sync_dir(folder)
 
     def remove(self, name: str) -> None:
         """As LakeStore."""
@@ -230,14 +232,6 @@ class ObjectLakeStore:
     def each(self, work: Callable[[Item], Outcome], items: Iterable[Item]) -> list[Outcome]:
         """As LakeStore, side by side. Work must not call `each` itself."""
         return list(self._pool.map(work, items))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def replace_file(path: Path, content: bytes) -> None:

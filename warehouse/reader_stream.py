@@ -72,7 +72,7 @@ class Span:
 
 def describe(release: OpenRelease, view: str, assets: Assets) -> Dataset | None:
     """The view with its columns in order; None where the release documents none of that name, or the caller has none."""
-    with release.cursor(assets) as cursor:
+    with _cursor(release, view, assets) as cursor:
         # A left join to the dictionary, which an older release may not have filled for each column.
         rows = cursor.execute(
             "SELECT c.column_name, c.data_type, coalesce(d.description, ''), d.unit "
@@ -87,7 +87,7 @@ def describe(release: OpenRelease, view: str, assets: Assets) -> Dataset | None:
 
 def schema(release: OpenRelease, dataset: Dataset) -> Any:
     """The Arrow schema of its batches."""
-    with _cursor(release, dataset) as cursor:
+    with _cursor(release, dataset.view, dataset.assets) as cursor:
         return cursor.sql(f"SELECT * FROM {_quoted(dataset.view)} LIMIT 0").to_arrow_table().schema
 
 
@@ -96,7 +96,7 @@ def plan(release: OpenRelease, dataset: Dataset, filters: Filters) -> list[Span]
     day = dataset.day_column
     where, params = _where(dataset, filters)
     grouped = _quoted(day) if day else "NULL::DATE"
-    with _cursor(release, dataset) as cursor:
+    with _cursor(release, dataset.view, dataset.assets) as cursor:
         rows = cursor.execute(
             f"SELECT {grouped} AS day, count(*)::BIGINT FROM {_quoted(dataset.view)} {where} GROUP BY 1 ORDER BY 1",
             params,
@@ -117,7 +117,7 @@ def longest_text(release: OpenRelease, dataset: Dataset, filters: Filters) -> in
         return 0
     where, params = _where(dataset, filters)
     longest = ", ".join(f"coalesce(max(strlen({name})), 0)" for name in names)
-    with _cursor(release, dataset) as cursor:
+    with _cursor(release, dataset.view, dataset.assets) as cursor:
         rows = cursor.execute(f"SELECT greatest({longest}, 0) FROM {_quoted(dataset.view)} {where}", params).fetchall()
     return int(rows[0][0])
 
@@ -132,7 +132,7 @@ def batches(release: OpenRelease, dataset: Dataset, filters: Filters, spans: lis
         where, params = _where(dataset, within)
         order = f"{_quoted(dataset.day_column)}, " if dataset.day_column else ""
         columns = ", ".join(_quoted(column.name) for column in dataset.columns)
-        with _cursor(release, dataset) as cursor:
+        with _cursor(release, dataset.view, dataset.assets) as cursor:
             table = cursor.sql(
                 f"SELECT {columns} FROM {_quoted(dataset.view)} {where} ORDER BY {order}{columns}", params=params
             ).to_arrow_table()
@@ -144,13 +144,13 @@ def batches(release: OpenRelease, dataset: Dataset, filters: Filters, spans: lis
 
 
 @contextmanager
-def _cursor(release: OpenRelease, dataset: Dataset) -> Iterator[duckdb.DuckDBPyConnection]:
+def _cursor(release: OpenRelease, view: str, assets: Assets) -> Iterator[duckdb.DuckDBPyConnection]:
     """The caller's cursor. Raises QueryTimeout where the reader's limit ends what is asked of it."""
     try:
-        with release.cursor(dataset.assets) as cursor:
+        with release.cursor(assets) as cursor:
             yield cursor
     except duckdb.InterruptException as fault:
-        raise QueryTimeout(f"reading {dataset.view} was ended: {fault}") from fault
+        raise QueryTimeout(f"reading {view} was ended: {fault}") from fault
 
 
 def _where(dataset: Dataset, filters: Filters) -> tuple[str, Mapping[str, Any]]:

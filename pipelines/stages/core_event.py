@@ -8,6 +8,7 @@ import polars as pl
 from pipelines.lake import empty
 from pipelines.stages.quarantine import TABLE as QUARANTINE
 from pipelines.stages.quarantine import replace_quarantine
+from pipelines.stages.sample_days import together
 from pipelines.stages.stage import Stage, StageResult
 from pipelines.stages.workspace import Workspace
 from pipelines.transforms.events import Reference, daily_events
@@ -17,8 +18,6 @@ from pipelines.transforms.events_derived_stops import equipment_stops, flow_tags
 TABLE, STOP = "core__daily_event", "core__daily_equipment_stop"
 _RAW = "raw_energy_components__"
 _DATASETS = ("deferment_event", "deferment_day")
-# Samples of flow tags come every minute: stops are found over a few days at a time.
-CHUNK_LABELS = 7
 
 
 def build(ws: Workspace, labels: Sequence[date]) -> StageResult:
@@ -84,12 +83,11 @@ def _stops(ws: Workspace, labels: Sequence[date]) -> pl.DataFrame:
     before = ws.lake.read(STOP, yesterday, yesterday)
     readings = ws.lake.read("core__daily_reading", yesterday, labels[-1])
     read = [label for label in ws.lake.labels(table) if labels[0] <= label <= labels[-1]]
-    for begin in range(0, len(read), CHUNK_LABELS):
-        chunk = read[begin : begin + CHUNK_LABELS]
-        samples = ws.lake.scan(table, chunk[0], chunk[-1]).filter(pl.col("tag_id").is_in(ids)).collect()
-        stops = equipment_stops(samples, site.tags, site.facilities, ws.calendar, chunk, ws.units, before, readings)
+    for days in together(ws.lake, [table], read):
+        samples = ws.lake.scan(table, days[0], days[-1]).filter(pl.col("tag_id").is_in(ids)).collect()
+        stops = equipment_stops(samples, site.tags, site.facilities, ws.calendar, days, ws.units, before, readings)
         found.append(stops)
-        before = stops.filter(pl.col("production_date") == chunk[-1])
+        before = stops.filter(pl.col("production_date") == days[-1])
     return pl.concat(found)
 
 

@@ -1,7 +1,6 @@
 """Core readings: one row a PI tag and production day, process tags and gauges together; samples set aside are quarantined."""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import polars as pl
@@ -9,15 +8,13 @@ import polars as pl
 from pipelines.lake import empty
 from pipelines.stages.quarantine import TABLE as QUARANTINE
 from pipelines.stages.quarantine import rejected_by_source, replace_quarantine
+from pipelines.stages.sample_days import together
 from pipelines.stages.stage import Stage, StageResult
 from pipelines.stages.workspace import Workspace
 from pipelines.transforms import carry_state, readings_frozen
 from pipelines.transforms.readings import Readings, judged_readings
 
 TABLE, STATE = "core__daily_reading", "core__carry_state"
-# A day of a large site is some three million samples; readings are computed over as many days at a time as hold these.
-CHUNK_SAMPLES = 2_000_000
-_MONTH_DAYS = 28
 _GROUPS = (("process", "recorded_value"), ("gauge", "tank_gauge"))
 
 
@@ -30,12 +27,12 @@ def build(ws: Workspace, labels: Sequence[date]) -> StageResult:
     state = ws.lake.read(STATE, before, before)
     frames, states, rejected = [empty(TABLE)], [empty(STATE)], [rejected_by_source(ws, "pi", labels)]
     if not ws.site.tags.is_empty():
-        for chunk in _chunks(ws, labels):
-            found = [_readings(ws, chunk, group, dataset, state) for group, dataset in _GROUPS]
+        for days in together(ws.lake, [f"raw_pi__{dataset}" for _, dataset in _GROUPS], labels):
+            found = [_readings(ws, days, group, dataset, state) for group, dataset in _GROUPS]
             frames += [part.readings.select(empty(TABLE).columns) for part in found]
             rejected += [part.rejected for part in found]
             states.append(carry_state.gather(*(part.state for part in found)))
-            state = carry_state.at(states[-1], chunk[-1])
+            state = carry_state.at(states[-1], days[-1])
     others = ws.lake.read(STATE, labels[0], labels[-1]).filter(pl.col("kind") != readings_frozen.STATE)
     return StageResult(
         {
@@ -45,24 +42,6 @@ def build(ws: Workspace, labels: Sequence[date]) -> StageResult:
         },
         {"rows quarantined": sum(part.height for part in rejected)},
     )
-
-
-def _chunks(ws: Workspace, labels: Sequence[date]) -> Iterator[list[date]]:
-    samples = Counter[str]()
-    for _, dataset in _GROUPS:
-        for part in ws.lake.partitions(f"raw_pi__{dataset}", labels[0], labels[-1]):
-            samples[part.partition] += part.entry.rows
-    chunk: list[date] = []
-    held = 0.0
-    for label in labels:
-        # A month's file holds its days in about equal parts.
-        own = samples[f"{label}"] + samples[f"{label:%Y-%m}"] / _MONTH_DAYS
-        if chunk and held + own > CHUNK_SAMPLES:
-            yield chunk
-            chunk, held = [], 0.0
-        chunk.append(label)
-        held += own
-    yield chunk
 
 
 def _readings(ws: Workspace, labels: Sequence[date], group: str, dataset: str, state: pl.DataFrame) -> Readings:

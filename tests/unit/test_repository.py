@@ -1,6 +1,7 @@
 """The repository's unwritten rules, written: size of modules, who reads the environment, what documents promise."""
 
 import ast
+import hashlib
 import re
 import subprocess
 from functools import cache
@@ -15,20 +16,24 @@ MAX_LINES = 400
 SETTINGS = ("pipelines/settings.py", "api/settings.py")
 # What they hand the environment to.
 SETTINGS_PARTS = ("api/auth/environment.py",)
-# Written in two halves, so that this file names none of them.
-REGISTRIES = tuple(
-    "".join(parts)
-    for parts in (
-        ("pypi", ".org"),
-        ("pythonhosted", ".org"),
-        ("registry.npmjs", ".org"),
-        ("registry.yarnpkg", ".com"),
-        ("deb.debian", ".org"),
-        ("proxy.golang", ".org"),
-        ("index.crates", ".io"),
-        ("docker", ".io/"),
-        ("ghcr", ".io"),
-    )
+# Hosts of package registries of Python, npm, Debian, Go, Rust and images, as the beginning of their SHA-256: no file names one.
+REGISTRIES = frozenset(
+    {
+        "a4aa2ac280bb8d1a",
+        "8b5bb5eb9d758455",
+        "0dc11026ac75c015",
+        "70bb4000cd2fab03",
+        "e680c440a2e92079",
+        "00a7dc5a0cc38858",
+        "eb7e11c7f9ecbcf4",
+        "3530c4415dd857fb",
+        "0fd460f0568e29c1",
+    }
+)
+HOST = re.compile(rb"[a-z0-9-]+(?:\.[a-z0-9-]+)+", re.IGNORECASE)
+# What would make a lock name where a package comes from.
+LOCKED_ADDRESS = re.compile(
+    r"--(?:extra-)?index-url|--find-links|^-[if] | @ \w+://|\"resolved\"|^registry *=", re.MULTILINE
 )
 DOCUMENTS = ("README.md", "CHANGELOG.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md")))
 
@@ -119,12 +124,29 @@ def test_dagster_when_searched_then_only_definitions_import_it() -> None:
     assert [n for n in importers if not n.startswith("pipelines/defs/") and n != "pipelines/definitions.py"] == []
 
 
+def _registries_in(content: bytes) -> set[str]:
+    """Hosts in a text that are, or stand below, a registry's."""
+    hosts = {found.lower() for found in HOST.findall(content)}
+    domains = {b".".join(host.split(b".")[first:]) for host in hosts for first in range(host.count(b"."))}
+    return {domain.decode() for domain in domains if hashlib.sha256(domain).hexdigest()[:16] in REGISTRIES}
+
+
 def test_files_when_searched_then_no_registry_is_named() -> None:
-    named = []
-    for path in _tracked():
-        content = path.read_bytes()
-        named += [f"{_name(path)}: {host}" for host in REGISTRIES if host.encode() in content]
-    assert named == []
+    assert {_name(path): named for path in _tracked() if (named := _registries_in(path.read_bytes()))} == {}
+
+
+def test_registry_when_a_file_names_it_then_it_is_found() -> None:
+    host = "".join(("files.python", "hosted", ".org"))
+    assert _registries_in(f"see https://{host}/packages/x".encode()) == {host.removeprefix("files.")}
+    assert _registries_in(b"see https://docs.example.org/simple") == set()
+
+
+def test_locks_when_read_then_no_package_has_an_address() -> None:
+    locks = [p for p in _tracked() if p.suffix == ".lock" or p.name in ("package-lock.json", ".npmrc")]
+    assert {"requirements.lock", "package-lock.json"} <= {path.name for path in locks}
+    assert {_name(p): LOCKED_ADDRESS.findall(p.read_text(encoding="utf-8")) for p in locks} == {
+        _name(p): [] for p in locks
+    }
 
 
 def test_files_when_listed_then_nothing_generated_or_large_is_among_them() -> None:

@@ -1,5 +1,6 @@
 """Watermarks: what is written comes back, what cannot be read is refused aloud, what was asked otherwise says nothing."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -97,14 +98,17 @@ def test_power_cut_when_a_watermark_is_on_the_disk_then_so_is_the_data_that_it_s
 ) -> None:
     """What was not synced when the mark was written is what a power cut may take."""
     synced: list[str] = []
-    real = lake_store._sync
 
-    def sync(path: Path) -> None:
-        assert not (tmp_path / TABLE / NAME).exists()
-        synced.append(path.relative_to(tmp_path).as_posix())
-        real(path)
+    def watched(real: Callable[[Path], None]) -> Callable[[Path], None]:
+        def sync(path: Path) -> None:
+            assert not (tmp_path / TABLE / NAME).exists()
+            synced.append(path.relative_to(tmp_path).as_posix())
+            real(path)
 
-    monkeypatch.setattr(lake_store, "_sync", sync)
+        return sync
+
+    for name in ("sync_file", "sync_dir"):
+        monkeypatch.setattr(lake_store, name, watched(getattr(lake_store, name)))
     lake = Lake(tmp_path)
     day = date(2026, 11, 20)
     provenance = Provenance(extracted_at_utc=NOW, run_id="test", request="")
