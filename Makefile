@@ -14,7 +14,7 @@ export OPERATOR
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: bench-ingest openapi examples types help install lock demo test test-all lint format api dagster doctor simulators notebooks release-path release-list release-show release-activate release-resume clean
+.PHONY: bench-ingest bench-publishing openapi examples types help install lock demo test test-all lint format api dagster doctor simulators notebooks release-path release-list release-show release-activate release-resume clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -73,6 +73,9 @@ test-all: $(CLIENTS) $(NODE_TOOLS) ## run every test, heavy proofs too
 
 bench-ingest: $(CLIENTS) ## measure the clients against other people's, side by side; minutes
 	@$(BIN)/python -m benchmarks.ingest
+
+bench-publishing: install ## measure what callers feel of releases published back to back; minutes
+	@$(BIN)/python -m benchmarks.publishing
 
 lint: install ## Ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache

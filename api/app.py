@@ -17,6 +17,8 @@ from api.follower import Follower
 from api.limits import RateLimits
 from api.limits_shared import SharedCounts
 from api.observer import Observer
+from api.preparer import Preparer
+from api.preparing import Preparation
 from api.routes import (
     assets,
     changes,
@@ -46,17 +48,8 @@ from api.settings import Settings
 from api.stopping import Stopping
 from api.stream import StreamHub
 from api.stream_changes import templates_of
+from api.subjects import SUBJECTS
 
-SUBJECTS = (
-    summary,
-    assets,
-    production_flow,
-    gap_drivers,
-    terminal_operations,
-    hub_performance,
-    reconciliation,
-    facilities,
-)
 HANDLERS = (
     summary.get_summary,
     assets.list_assets,
@@ -92,11 +85,9 @@ HANDLERS = (
 def create_app(settings: Settings) -> Edge:
     """The ASGI application. Its lifespan opens the release in force, follows the pointer, and closes both at the end."""
     policy = settings.authentication.policy
-    desk = Desk(
-        settings,
-        [subject.prepare for subject in SUBJECTS],
-        warm_scopes(grant.assets for grant in policy.roles.values()),
-    )
+    scopes = warm_scopes(grant.assets for grant in policy.roles.values())
+    preparation = Preparation(SUBJECTS, scopes, settings.default_units)
+    desk = Desk(settings, preparation, Preparer(settings, preparation))
     observer = Observer(settings, desk)
     gate = build_gate(settings)
     hub = StreamHub(desk, templates_of(HANDLERS))
@@ -120,6 +111,7 @@ def create_app(settings: Settings) -> Edge:
         finally:
             stopping.set()
             stopping.close()
+            desk.hurry()
             follower.stop()
             await limits.close()
             await gate.stop()

@@ -5,12 +5,13 @@ releases are held for a time and until the next switch, which may change what an
 """
 
 import hashlib
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from api.cors import Header
@@ -84,34 +85,48 @@ class Encoded:
     headers: tuple[Header, ...]
 
 
+# What every release changes in every body: it would say that everything changed.
+_METADATA = re.compile(rb'"(?:asOf|dataVersion)":(?:null|"[^"]*"),?|"freshness":\{[^}]*\},?')
+
+
 @dataclass
 class Entry:
-    """One answer of a release in every encoding that was asked for so far."""
+    """One answer of a release in every encoding that was asked for so far.
+
+    `is_carried`: made again because the last release was asked for it; false once this one is.
+    """
 
     identity: bytes
     tag_base: str
     stamp: Stamp
     route: str
     encoded: dict[str, Encoded] = field(default_factory=dict)
+    is_carried: bool = False
+
+    @cached_property
+    def content(self) -> bytes:
+        """Digest of what the answer says, without its release's own metadata."""
+        return hashlib.blake2b(_METADATA.sub(b"", self.identity), digest_size=16).digest()
 
     def encode(self, encoding: str) -> Encoded:
         """The body in the encoding; small bodies stay as they are."""
         if len(self.identity) < MIN_BYTES:
             encoding = IDENTITY
         found = self.encoded.get(encoding)
-        if found is None:
-            body = compress(self.identity, encoding)
-            extra = () if encoding == IDENTITY else ((b"content-encoding", encoding.encode()),)
-            found = Encoded(
-                body,
-                (
-                    (b"content-type", b"application/json"),
-                    (b"content-length", str(len(body)).encode()),
-                    *extra,
-                    *validators(self.stamp, f"{self.tag_base}.{encoding}"),
-                ),
-            )
-            self.encoded[encoding] = found
+        return found or self.hold(encoding, compress(self.identity, encoding))
+
+    def hold(self, encoding: str, body: bytes) -> Encoded:
+        """Keeps the body in an encoding, with the headers that go with it."""
+        extra = () if encoding == IDENTITY else ((b"content-encoding", encoding.encode()),)
+        found = self.encoded[encoding] = Encoded(
+            body,
+            (
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+                *extra,
+                *validators(self.stamp, f"{self.tag_base}.{encoding}"),
+            ),
+        )
         return found
 
     @property
@@ -149,7 +164,13 @@ class ReleaseCache:
             entry = self._recent.get(key)
             if entry is not None:
                 self._recent.move_to_end(key)
+                entry.is_carried = False
         return entry
+
+    def asked(self, count: int) -> list[Key]:
+        """What was asked for beyond the prepared answers, as many as that at most, the last used one last."""
+        # One call into C each: the other threads' changes come before or after it.
+        return [key for key, entry in list(self._recent.items()) if not entry.is_carried][-count:]
 
     def warm(self, entries: Iterable[tuple[Key, Entry]]) -> None:
         """Keeps answers in every encoding, as long as they fill at most half of the memory."""

@@ -1,28 +1,28 @@
 """The desk behind every route: which release answers, on which thread, and what it leaves behind for the cache."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
-import msgspec
 from litestar import Request
 
 from api import parameters
-from api.caching import Entry, Key, ReleaseCache, Stamp, Tagger
-from api.callers import EVERYTHING, Scope, caller_of
-from api.facts import ReleaseFacts
+from api.caching import ReleaseCache, Stamp
+from api.callers import Scope, caller_of
 from api.freshness import FreshnessClock
 from api.parameters import Parameter
+from api.preparer import Preparer, PreparerFault
+from api.preparing import Preparation
 from api.problems import Problem
 from api.scoping import facts_of as facts_of
 from api.settings import Settings
 from api.storage import SharedReleases
 from api.telemetry import logger
-from api.view import View, defaults, open_view
+from api.view import View, open_view
 from warehouse.errors import (
     NoRelease,
     OperatorMismatch,
@@ -38,22 +38,8 @@ from warehouse.release import active_at
 Body = TypeVar("Body")
 ApiRequest = Request[Any, Any, Any]
 CACHE = "api.cache"
-
-
-@dataclass(frozen=True)
-class Document:
-    """An answer to make before a release is switched to: the address it answers, and how to make it."""
-
-    route: str
-    path: str
-    query: bytes
-    allowed: Sequence[Parameter]
-    build: Callable[[View], Any]
-    arguments: Mapping[str, Any]
-
-
-# From a release's facts, the documents of a subject that callers ask for first.
-Prepare = Callable[[ReleaseFacts], Iterable[Document]]
+# Answers beyond the first ones that are made again for the next release, so that nobody waits for them a second time.
+AGAIN = 32
 
 
 @dataclass(frozen=True)
@@ -67,12 +53,14 @@ class Answered:
 class Desk:
     """Holds the reader, the query threads, and the answers of the release in force.
 
-    `scopes` are the limited scopes whose first answers are made before a switch too, after everyone else's.
+    `preparation` makes the first answers of a release; `apart` has them made elsewhere while requests are served.
     """
 
-    def __init__(self, settings: Settings, prepare: Sequence[Prepare], scopes: Sequence[Scope] = ()) -> None:
+    def __init__(self, settings: Settings, preparation: Preparation, apart: Preparer | None = None) -> None:
         self.settings = settings
-        self.tagger = Tagger(settings.default_units)
+        self.preparation = preparation
+        self.tagger = preparation.tagger
+        self._apart = apart
         self.freshness = FreshnessClock(settings.warehouse_dir)
         self.reader = ReleaseReader(
             settings.warehouse_dir,
@@ -81,8 +69,6 @@ class Desk:
             on_open=[self._open],
         )
         self.current: ReleaseCache | None = None
-        self._prepare = prepare
-        self._scopes = scopes
         self._pool = ThreadPoolExecutor(settings.query_threads, thread_name_prefix="query")
         self._fault: str | None = None
         self.shared = SharedReleases(settings.lake, settings.warehouse_dir, settings.storage_poll_seconds)
@@ -96,6 +82,8 @@ class Desk:
         """Follows the pointer and the status file; True when another release is served from now on."""
         self.shared.follow()
         moved = self.reader.refresh()
+        if self._apart is not None:
+            self._apart.rest()
         if moved:
             with self.reader.lease() as release:
                 self.current = release.extras[CACHE]
@@ -110,38 +98,35 @@ class Desk:
         )
         return moved
 
+    def hurry(self) -> None:
+        """Nothing is waited for any more: the process is about to end."""
+        if self._apart is not None:
+            self._apart.stop()
+
     def close(self) -> None:
         """Ends the query threads and lets go of the releases."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._apart is not None:
+            self._apart.close()
         self.reader.close()
 
     def _open(self, release: OpenRelease) -> None:
         """Runs before the switch: reads the facts and makes the answers that callers ask for first."""
+        last = self.current
+        if last is not None and self._apart is not None:
+            cache = ReleaseCache(facts_of(release), self.settings.cache_bytes)
+            try:
+                self._apart.fill(cache, release, last.asked(AGAIN))
+            except PreparerFault as fault:
+                if not self._apart.is_stopped:
+                    logger.warning("answers prepared beside requests", extra={"fields": {"fault": str(fault)}})
+            else:
+                release.extras[CACHE] = cache
+                return
+        # Nobody is served before the first release: then this thread is the quickest.
         cache = ReleaseCache(facts_of(release), self.settings.cache_bytes)
-        for scope in (EVERYTHING, *self._scopes):
-            cache.warm(self._entries(release, scope))
+        self.preparation.fill(cache, release, last.asked(AGAIN) if last is not None else ())
         release.extras[CACHE] = cache
-
-    def _entries(self, release: OpenRelease, scope: Scope) -> Iterable[tuple[Key, Entry]]:
-        facts = facts_of(release, scope)
-        for prepare in self._prepare:
-            for document in prepare(facts):
-                try:
-                    yield (scope.key, document.path, document.query), self._entry(release, facts, document, scope)
-                except Problem:
-                    continue  # an address without an answer on the latest day
-                except Exception as fault:  # noqa: BLE001 - one document that cannot be made must not keep a release out
-                    logger.error("answer not prepared", exc_info=fault, extra={"fields": {"path": document.path}})
-
-    def _entry(self, release: OpenRelease, facts: ReleaseFacts, document: Document, scope: Scope) -> Entry:
-        arguments = defaults(document.allowed, **document.arguments)
-        view = open_view(release, facts, arguments, document.allowed, self.settings.default_units, scope)
-        return Entry(
-            identity=msgspec.json.encode(document.build(view)),
-            tag_base=self.tagger.base(facts.release_id, document.path, document.query, scope.key),
-            stamp=Stamp.of(facts, view.production_date),
-            route=document.route,
-        )
 
     async def run(self, work: Callable[[], Body]) -> Body:
         """Runs work that queries on one of the query threads. Raises Problem timeout where it takes too long or was cut short."""

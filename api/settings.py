@@ -203,6 +203,15 @@ def bound_operator(value: str) -> str:
     return name
 
 
+# What a Python process needs to start; nothing of it is a secret.
+_OF_ANY_PROCESS = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE", "SYSTEMROOT")
+
+
+def child_environment(root: Path) -> dict[str, str]:
+    """Environment of a process of our own that imports from `root`: without any setting or secret of this one."""
+    return {name: os.environ[name] for name in _OF_ANY_PROCESS if name in os.environ} | {"PYTHONPATH": str(root)}
+
+
 def quiet_exporters() -> None:
     """Turns off what Azure's exporter would send to hosts of its own: statistics of itself and remote configuration."""
     for name in ("statsbeat_disabled_all", "controlplane_disabled", "sdkstats_disabled"):

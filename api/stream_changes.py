@@ -18,7 +18,6 @@ from warehouse.reader_release import OpenRelease
 ALL = "/api/v1"
 # Answers of the moment that change with every release, though none is made from it.
 ALWAYS = ("/api/v1/data-releases",)
-_METADATA = re.compile(rb'"(?:asOf|dataVersion)":(?:null|"[^"]*"),?|"freshness":\{[^}]*\},?')
 _PLACEHOLDER = re.compile(r"\{(\w+)(?::\w+)?\}")
 
 
@@ -60,9 +59,7 @@ def contents(release: OpenRelease, cache: ReleaseCache) -> Contents:
     for (scope, path, query), entry in cache.prepared():
         path = sys.intern(path)  # kept for many releases: one copy of each
         digest = sums.setdefault(scope, {}).setdefault(path, hashlib.blake2b(digest_size=16))
-        body = _METADATA.sub(b"", entry.identity)
-        digest.update(b"%s\0%d\0" % (query, len(body)))
-        digest.update(body)
+        digest.update(query + b"\0" + entry.content)
         templates.add(template(entry.route))
         for named, segment in zip(entry.route.split("/"), path.split("/"), strict=True):
             if named.startswith("{"):

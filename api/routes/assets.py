@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping
 from litestar import get
 
 from api.contracts.assets import Asset, CountsInRollUp, Facility, Hub
-from api.dependencies import ApiRequest, Document, respond
+from api.dependencies import ApiRequest, respond
 from api.facts import ReleaseFacts
 from api.kpis import Row, by_node, facility_status, network_kpis, terminal_kpis
 from api.operations import Operation, documented
 from api.parameters import COMMON
+from api.preparing import Document
 from api.units import NETWORKS
 from api.view import View
 

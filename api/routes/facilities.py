@@ -16,12 +16,13 @@ from api.contracts.facilities import (
     IntradayNetworks,
     Neighbour,
 )
-from api.dependencies import ApiRequest, Document, respond
+from api.dependencies import ApiRequest, respond
 from api.event_rows import Filters, event_page
 from api.facts import ReleaseFacts
 from api.kpis import Row, by_node
 from api.operations import Operation, documented
 from api.parameters import COMMON, FACILITY_KINDS
+from api.preparing import Document
 from api.problems import Problem
 from api.routes.assets import facility_of
 from api.routes.hub_performance import complete_days, trend_point

@@ -19,7 +19,7 @@ from api.contracts.gap_drivers import (
     Reference,
     Unattributed,
 )
-from api.dependencies import ApiRequest, Document, respond
+from api.dependencies import ApiRequest, respond
 from api.facts import ReleaseFacts
 from api.kpis import Row, ratio
 from api.operations import Operation, documented
@@ -33,6 +33,7 @@ from api.parameters import (
     PRODUCTION_NETWORK,
     window,
 )
+from api.preparing import Document
 from api.scoping import RESTRICTED, RESTRICTED_TITLE
 from api.units import PRODUCTION_NETWORKS, rounded
 from api.view import View

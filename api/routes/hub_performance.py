@@ -14,11 +14,12 @@ from api.contracts.hub_performance import (
     TrendPoint,
     TrendStatistics,
 )
-from api.dependencies import ApiRequest, Document, respond
+from api.dependencies import ApiRequest, respond
 from api.facts import ReleaseFacts
 from api.kpis import Row
 from api.operations import Operation, documented
 from api.parameters import COMMON, window
+from api.preparing import Document
 from api.problems import Problem
 from api.units import NETWORKS, PRODUCTION_NETWORKS, rounded
 from api.view import View

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from litestar import get
 
 from api.contracts.production_flow import Edge, ExternalNode, FlowFacility, ProductionFlow, Unit
-from api.dependencies import ApiRequest, Document, respond
+from api.dependencies import ApiRequest, respond
 from api.facts import ReleaseFacts
 from api.operations import Operation, documented
 from api.parameters import ASSET_ID, COMMON
+from api.preparing import Document
 from api.units import NETWORKS
 from api.view import View
 

@@ -13,11 +13,12 @@ from api.contracts.reconciliation import (
     SystemReconciliation,
     SystemVolumeUnits,
 )
-from api.dependencies import ApiRequest, Document, respond
+from api.dependencies import ApiRequest, respond
 from api.facts import ReleaseFacts
 from api.kpis import Row
 from api.operations import Operation, documented
 from api.parameters import COMMON, NETWORK
+from api.preparing import Document
 from api.problems import Problem
 from api.units import rounded
 from api.view import View

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from litestar import get
 
 from api.contracts.summary import AssetSummary, Efficiency, NetworkEfficiency, Summary, TerminalSummary
-from api.dependencies import ApiRequest, Document, respond
+from api.dependencies import ApiRequest, respond
 from api.facts import ReleaseFacts
 from api.kpis import Row, by_node, network_kpis, ratio, terminal_kpis
 from api.operations import Operation, documented
 from api.parameters import COMMON
+from api.preparing import Document
 from api.units import rounded
 from api.view import View
 

@@ -7,11 +7,12 @@ from litestar import get
 from litestar.params import FromPath
 
 from api.contracts.terminal_operations import NextCargo, TerminalOperations
-from api.dependencies import ApiRequest, Document, respond
+from api.dependencies import ApiRequest, respond
 from api.facts import ReleaseFacts
 from api.kpis import Row, terminal_kpis
 from api.operations import Operation, documented
 from api.parameters import COMMON
+from api.preparing import Document
 from api.problems import Problem
 from api.view import View
 

@@ -68,8 +68,8 @@ class Process:
 class Publisher(Process):
     """tests/integration/releases_publisher.py."""
 
-    def __init__(self) -> None:
-        super().__init__("-m", "tests.integration.releases_publisher")
+    def __init__(self, *, gives_way: bool = False) -> None:
+        super().__init__("-m", "tests.integration.releases_publisher", *(["gives way"] if gives_way else []))
         self.answer()
 
     def ask(self, **what: Any) -> None:
@@ -82,6 +82,16 @@ class Publisher(Process):
     def publish(self, warehouse: Path, n: int) -> dict[str, Any]:
         self.ask(do="publish", warehouse=warehouse, n=n)
         return self.answer()
+
+    def publish_known(self, warehouse: Path, n: int, published: dict[str, int]) -> str:
+        """Publishes, and notes the release's number before anybody can serve it; its id."""
+        self.ask(do="race", warehouse=warehouse, n=n)
+        built: str = self.answer()["built"]
+        published[built] = n
+        self.send()
+        result = self.answer()
+        assert result["active"] and result["release"] == built, result
+        return built
 
 
 def analyst(path: Path) -> Process:

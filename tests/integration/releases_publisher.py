@@ -1,7 +1,7 @@
 """A publisher in a process of its own: publishes marked releases as it is told to, one JSON line in, one or more out.
 
 `fork` publishes in a child that the caller may kill: the heavy imports are paid once. `race` waits between building and
-publishing until the caller sends a line.
+publishing until the caller sends a line. Started with `gives way`, it works only when nobody else needs the processor.
 """
 
 import json
@@ -79,6 +79,10 @@ def fork(warehouse: Path, n: int, kill_at: int | None) -> dict[str, Any]:
 
 
 def main() -> None:
+    if "gives way" in sys.argv and hasattr(os, "sched_setscheduler"):
+        # Every thread: those that the libraries started already keep what they were started with.
+        for thread in Path("/proc/self/task").iterdir():
+            os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))
     say(ready=True)
     for line in sys.stdin:
         asked = json.loads(line)

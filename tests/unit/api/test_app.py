@@ -126,7 +126,7 @@ def test_app_when_a_document_cannot_be_prepared_then_the_release_is_served_all_t
     def fails(*_: object) -> None:
         raise RuntimeError("broken document")
 
-    monkeypatch.setattr("api.dependencies.Desk._entry", fails)
+    monkeypatch.setattr("api.preparing.open_view", fails)
     with Api(settings(two.directory)) as api:
         assert api.get("/api/v1/summary").status_code == 200
     assert any(record.message == "answer not prepared" for record in caplog.records)

@@ -12,6 +12,7 @@ import pytest
 from api.callers import ANYONE, EVERYTHING, Caller, Scope
 from api.contracts.data_freshness import DataFreshness, SourceFreshness
 from api.dependencies import Desk
+from api.preparing import Preparation
 from api.routes import gap_drivers, summary
 from api.scoping import WARM_SCOPES, facts_of, shown_freshness, shown_listing, shown_manifest, warm_scopes
 from api.settings import Settings
@@ -129,7 +130,7 @@ def test_summary_when_no_asset_is_visible_then_it_is_empty_and_no_fault(api: Api
 
 
 def test_target_versions_when_only_another_asset_has_one_then_it_is_unknown(warehouse: Path) -> None:
-    desk = Desk(Settings(warehouse_dir=warehouse), [])
+    desk = Desk(Settings(warehouse_dir=warehouse), Preparation([], [], "base"))
     try:
         desk.refresh()
         with desk.reader.lease() as release:
@@ -146,7 +147,9 @@ def test_target_versions_when_only_another_asset_has_one_then_it_is_unknown(ware
 
 
 def test_documents_when_the_policy_has_scopes_then_each_has_its_own_before_the_first_request(warehouse: Path) -> None:
-    desk = Desk(Settings(warehouse_dir=warehouse), [summary.prepare, gap_drivers.prepare], [EAST, WEST])
+    desk = Desk(
+        Settings(warehouse_dir=warehouse), Preparation([summary.prepare, gap_drivers.prepare], [EAST, WEST], "base")
+    )
     try:
         desk.refresh()
         assert desk.current is not None

@@ -8,11 +8,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from api.app import HANDLERS, SUBJECTS
+from api.app import HANDLERS
 from api.callers import EVERYTHING, Scope
 from api.dependencies import CACHE, Desk
+from api.preparing import Preparation
 from api.settings import Settings
 from api.stream_changes import ALL, Contents, changes, contents, templates_of
+from api.subjects import SUBJECTS
 from tests.unit.warehouse.frames import publish_tiny, tiny_release_tables
 from warehouse.manifest import InputPartition
 from warehouse.reader_release import OpenRelease
@@ -32,7 +34,7 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Content
     def note(release: OpenRelease) -> None:
         found[release.release_id] = contents(release, release.extras[CACHE])
 
-    desk = Desk(Settings(warehouse_dir=folder), [subject.prepare for subject in SUBJECTS], [EAST])
+    desk = Desk(Settings(warehouse_dir=folder), Preparation(SUBJECTS, [EAST], "base"))
     desk.reader.add_on_open(note)
     tables = tiny_release_tables(DAYS)
     changed = tiny_release_tables(DAYS)
@@ -109,7 +111,7 @@ def test_templates_when_listed_then_every_release_answer_stands_there_and_no_str
 
 def test_scope_when_it_did_not_fit_into_memory_then_judged_by_the_whole(tmp_path: Path) -> None:
     publish_tiny(tmp_path, days=2)
-    desk = Desk(Settings(warehouse_dir=tmp_path), [subject.prepare for subject in SUBJECTS], [EAST])
+    desk = Desk(Settings(warehouse_dir=tmp_path), Preparation(SUBJECTS, [EAST], "base"))
     kept: list[Contents] = []
 
     def note(release: OpenRelease) -> None:
