@@ -1,0 +1,282 @@
+"""Answers made in a process of its own: the same bytes, at nobody's expense, and never a reason not to serve a release."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.caching import Key, ReleaseCache
+from api.callers import Scope
+from api.negotiation import MIN_BYTES
+from api.preparer import Preparer, PreparerFault
+from api.preparing import Preparation
+from api.scoping import facts_of
+from api.settings import Settings
+from api.subjects import SUBJECTS
+from tests.unit.api.client import Api
+from tests.unit.warehouse.frames import publish_tiny
+from warehouse.reader import ReleaseReader
+from warehouse.reader_release import OpenRelease
+
+EAST = Scope(frozenset({"east"}))
+ASKED: list[Key] = [
+    ("", "/api/v1/summary", b"network=oil&units=display"),
+    ("", "/api/v1/hubs/hub-alder/performance", b"window=30d&network=oil"),
+    (EAST.key, "/api/v1/gap-drivers", b"network=oil"),
+]
+NEVER: list[Key] = [
+    ("", "/api/v1/summary", b"network=steam"),
+    ("", "/api/v1/nothing", b""),
+    ("assets:west", "/api/v1/summary", b"network=oil"),
+    ("", "/api/v1/hubs/hub-gone/performance", b""),
+    ("", "/api/v1/summary", b"productionDate=1999-01-01"),
+]
+linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("warehouse")
+    publish_tiny(folder, days=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def release(warehouse: Path) -> Iterator[OpenRelease]:
+    with ReleaseReader(warehouse) as reader:
+        reader.refresh()
+        with reader.lease() as found:
+            yield found
+
+
+@pytest.fixture(scope="module")
+def settings(warehouse: Path) -> Settings:
+    return Settings(warehouse_dir=warehouse)
+
+
+@pytest.fixture(scope="module")
+def preparation() -> Preparation:
+    return Preparation(SUBJECTS, [EAST], "base")
+
+
+@pytest.fixture
+def preparer(settings: Settings, preparation: Preparation) -> Iterator[Preparer]:
+    made = Preparer(settings, preparation)
+    yield made
+    made.close()
+    assert made.process_id is None
+
+
+def empty(release: OpenRelease, max_bytes: int = 64 * 1024 * 1024) -> ReleaseCache:
+    return ReleaseCache(facts_of(release), max_bytes)
+
+
+def filled(preparer: Preparer, release: OpenRelease) -> int:
+    """The process that filled a cache."""
+    preparer.fill(empty(release), release, [])
+    assert preparer.process_id is not None
+    return preparer.process_id
+
+
+def has_ended(process_id: int) -> bool:
+    """Whether a process is gone, or dead and not yet collected by whoever has to."""
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def wait_until_ended(process_id: int) -> bool:
+    deadline = time.monotonic() + 20
+    while not has_ended(process_id) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return has_ended(process_id)
+
+
+def test_answers_when_made_apart_then_are_those_made_here_in_every_byte(
+    release: OpenRelease, preparation: Preparation, preparer: Preparer
+) -> None:
+    here, apart = empty(release), empty(release)
+    preparation.fill(here, release, [*NEVER, *ASKED])
+    preparer.fill(apart, release, [*NEVER, *ASKED])
+    first, second = dict(here.prepared()), dict(apart.prepared())
+    assert len(first) > 30
+    assert {scope for scope, _, _ in first} == {"", EAST.key}
+    assert first == second  # tags, stamps, bodies and headers in every encoding
+    assert {frozenset(entry.encoded) for entry in second.values() if len(entry.identity) >= MIN_BYTES} == {
+        frozenset({"identity", "br", "zstd", "gzip"})
+    }
+    assert [entry.content for entry in first.values()] == [entry.content for entry in second.values()]
+    assert apart.size == here.size
+    for key in ASKED:
+        one, other = here.get(key), apart.get(key)
+        assert one is not None and other is not None, key
+        assert (one.identity, one.tag_base, one.stamp, one.route) == (
+            other.identity,
+            other.tag_base,
+            other.stamp,
+            other.route,
+        )
+    assert [key for key in NEVER if here.get(key) or apart.get(key)] == []
+
+
+def test_answers_when_they_do_not_fit_then_the_same_scopes_are_incomplete(
+    release: OpenRelease, preparation: Preparation, preparer: Preparer
+) -> None:
+    here, apart = empty(release, 300_000), empty(release, 300_000)
+    preparation.fill(here, release, ASKED)
+    preparer.fill(apart, release, ASKED)
+    assert apart.incomplete == here.incomplete != set()
+    assert dict(apart.prepared()) == dict(here.prepared())
+    whole = empty(release)
+    preparer.fill(whole, release, ASKED)  # what did not fit was not left for the next
+    assert whole.incomplete == set()
+
+
+def test_process_when_it_works_then_gives_way_and_knows_no_secret(
+    release: OpenRelease, preparer: Preparer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = {"AZURE_STORAGE_ACCOUNT_KEY": "c2VjcmV0", "REDIS_URL": "redis://:hunter2@127.0.0.1", "EC_PASSWORD": "x"}
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    process_id = filled(preparer, release)
+    if sys.platform == "linux":
+        assert os.sched_getscheduler(process_id) == os.SCHED_IDLE
+        given = Path(f"/proc/{process_id}/environ").read_bytes().decode()
+        assert "PATH=" in given
+        assert [name for name in secrets if name in given] == []
+
+
+def test_process_when_asked_again_then_is_the_same_and_rests_only_after_a_while(
+    release: OpenRelease, preparer: Preparer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = filled(preparer, release)
+    preparer.rest()
+    assert filled(preparer, release) == first
+    monkeypatch.setattr("api.preparer.LINGER_SECONDS", -1.0)
+    preparer.rest()
+    assert preparer.process_id is None
+    assert has_ended(first)
+    assert filled(preparer, release) != first
+
+
+@pytest.mark.parametrize("how", ["killed", "silent"])
+def test_process_when_it_is_killed_or_silent_meanwhile_then_that_is_said_and_the_next_is_well(
+    release: OpenRelease, settings: Settings, preparation: Preparation, how: str
+) -> None:
+    preparer = Preparer(settings, preparation, patience=30.0 if how == "killed" else 0.5)
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(preparer, "_patience", 30.0)
+        first = filled(preparer, release)
+    os.kill(first, signal.SIGSTOP)
+    killer = threading.Timer(0.3, os.kill, (first, signal.SIGKILL))
+    if how == "killed":
+        killer.start()
+    try:
+        with pytest.raises(PreparerFault, match="ended with -9"):
+            preparer.fill(empty(release), release, [])
+        assert preparer.process_id is None
+        assert has_ended(first)
+        preparer._patience = 30.0
+        assert filled(preparer, release) != first
+    finally:
+        killer.cancel()
+        preparer.close()
+
+
+def test_process_when_the_code_on_disk_is_another_then_refuses(
+    release: OpenRelease, preparer: Preparer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(preparer, release)
+    monkeypatch.setattr("api.preparer.build_id", lambda: "another")
+    with pytest.raises(PreparerFault, match="no longer the code that serves"):
+        preparer.fill(empty(release), release, [])
+
+
+def test_process_when_the_release_cannot_be_opened_then_says_why(
+    warehouse: Path, release: OpenRelease, preparation: Preparation
+) -> None:
+    other = Preparer(Settings(warehouse_dir=warehouse, operator="acme"), preparation)
+    try:
+        with pytest.raises(PreparerFault, match=r"OperatorMismatch: .* serves acme only"):
+            other.fill(empty(release), release, [])
+    finally:
+        other.close()
+
+
+def test_preparer_when_stopped_then_what_is_under_way_fails_and_nothing_starts_again(
+    release: OpenRelease, preparer: Preparer
+) -> None:
+    os.kill(filled(preparer, release), signal.SIGSTOP)
+    stopper = threading.Timer(0.3, preparer.stop)
+    stopper.start()
+    for _ in range(2):
+        with pytest.raises(PreparerFault, match="stopped"):
+            preparer.fill(empty(release), release, [])
+    stopper.join()
+
+
+@linux
+def test_process_when_the_server_is_killed_then_ends_too(warehouse: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from tests.unit.api.test_preparer import *\n"
+        "settings = Settings(warehouse_dir=Path(sys.argv[1]))\n"
+        "preparer = Preparer(settings, Preparation(SUBJECTS, [], 'base'))\n"
+        "reader = ReleaseReader(settings.warehouse_dir); reader.refresh()\n"
+        "with reader.lease() as release:\n"
+        "    print(filled(preparer, release), flush=True); sys.stdin.read()\n"
+    )
+    root = Path(__file__).resolve().parents[3]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(warehouse)], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as server:
+        assert server.stdout is not None
+        process_id = int(server.stdout.readline())
+        assert not has_ended(process_id)
+        server.kill()
+        server.wait()
+    assert wait_until_ended(process_id)
+
+
+def test_desk_when_the_process_fails_then_the_release_is_served_all_the_same_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.preparer.build_id", lambda: "another")
+    publish_tiny(tmp_path, days=2)
+    with Api(Settings(warehouse_dir=tmp_path)) as api:
+        second = publish_tiny(tmp_path, days=3)
+        api.edge.desk.refresh()
+        answer = api.get("/api/v1/summary")
+        assert (answer.status_code, answer.headers["data-version"]) == (200, second)
+        cache = api.edge.desk.current
+        assert cache is not None and len(dict(cache.prepared())) > 20
+    warnings = [record for record in caplog.records if record.message == "answers prepared beside requests"]
+    assert len(warnings) == 1
+    assert "no longer the code" in warnings[0].__dict__["fields"]["fault"]
+
+
+def test_answer_when_it_was_asked_for_then_the_next_release_has_it_ready_and_the_one_after_forgets_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked, once = "/api/v1/summary?network=oil", "/api/v1/summary?network=exportGas"
+    publish_tiny(tmp_path, days=2)
+    with Api(Settings(warehouse_dir=tmp_path)) as api:
+        before = {path: api.body(path) for path in (asked, once)}
+        for days in (3, 4):
+            release_id = publish_tiny(tmp_path, days=days)
+            api.edge.desk.refresh()
+            cache = api.edge.desk.current
+            assert cache is not None
+            ready = {query for _, path, query in cache._recent if path == "/api/v1/summary"}
+            assert ready == ({b"network=oil", b"network=exportGas"} if days == 3 else {b"network=oil"})
+            again = api.body(asked)
+            assert again["dataVersion"] == release_id
+            assert again["networks"].keys() == before[asked]["networks"].keys()
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
