@@ -1,6 +1,8 @@
 """The desk behind every route: which release answers, on which thread, and what it leaves behind for the cache."""
 
 import asyncio
+import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from api.caching import ReleaseCache, Stamp
 from api.callers import Scope, caller_of
 from api.freshness import FreshnessClock
 from api.parameters import Parameter
-from api.preparer import Preparer, PreparerFault
+from api.preparer import Preparer, PreparerFault, PreparerLate
 from api.preparing import Preparation
 from api.problems import Problem
 from api.scoping import facts_of as facts_of
@@ -40,6 +42,9 @@ ApiRequest = Request[Any, Any, Any]
 CACHE = "api.cache"
 # Answers beyond the first ones that are made again for the next release, so that nobody waits for them a second time.
 AGAIN = 32
+# A release waits for the second process as long as its start takes and some times what this process would need.
+PATIENCE_SECONDS = 2.0
+SLOWER = 3.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class Desk:
         self.preparation = preparation
         self.tagger = preparation.tagger
         self._apart = apart
+        self._seconds = 0.0  # that it took this process to make a release's answers, the last time
         self.freshness = FreshnessClock(settings.warehouse_dir)
         self.reader = ReleaseReader(
             settings.warehouse_dir,
@@ -112,21 +118,29 @@ class Desk:
 
     def _open(self, release: OpenRelease) -> None:
         """Runs before the switch: reads the facts and makes the answers that callers ask for first."""
-        last = self.current
-        if last is not None and self._apart is not None:
-            cache = ReleaseCache(facts_of(release), self.settings.cache_bytes)
-            try:
-                self._apart.fill(cache, release, last.asked(AGAIN))
-            except PreparerFault as fault:
-                if not self._apart.is_stopped:
-                    logger.warning("answers prepared beside requests", extra={"fields": {"fault": str(fault)}})
-            else:
-                release.extras[CACHE] = cache
-                return
-        # Nobody is served before the first release: then this thread is the quickest.
+        # Nobody is disturbed before the first release is served: then this thread is the quickest.
+        release.extras[CACHE] = self._filled_apart(release) or self._filled_here(release)
+
+    def _filled_apart(self, release: OpenRelease) -> ReleaseCache | None:
+        """The release's answers, made while requests are served; None where this process must make them."""
+        if self._apart is None or self.current is None:
+            return None
         cache = ReleaseCache(facts_of(release), self.settings.cache_bytes)
-        self.preparation.fill(cache, release, last.asked(AGAIN) if last is not None else ())
-        release.extras[CACHE] = cache
+        try:
+            self._apart.fill(cache, release, self.current.asked(AGAIN), PATIENCE_SECONDS + SLOWER * self._seconds)
+        except PreparerFault as fault:
+            # Others take the processor: that is no fault, and the release must not wait for them.
+            level = logging.INFO if isinstance(fault, PreparerLate) else logging.WARNING
+            logger.log(level, "answers prepared beside requests", extra={"fields": {"fault": str(fault)}})
+            return None
+        return cache
+
+    def _filled_here(self, release: OpenRelease) -> ReleaseCache:
+        cache = ReleaseCache(facts_of(release), self.settings.cache_bytes)
+        begun = time.monotonic()
+        self.preparation.fill(cache, release, self.current.asked(AGAIN) if self.current else ())
+        self._seconds = time.monotonic() - begun
+        return cache
 
     async def run(self, work: Callable[[], Body]) -> Body:
         """Runs work that queries on one of the query threads. Raises Problem timeout where it takes too long or was cut short."""

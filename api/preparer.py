@@ -11,7 +11,7 @@ from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Lock, Timer
+from threading import Event, Lock, Timer
 
 from api.caching import Entry, Key, ReleaseCache, build_id
 from api.negotiation import IDENTITY
@@ -20,8 +20,6 @@ from api.preparing import Preparation
 from api.settings import Settings, child_environment
 from warehouse.reader_release import OpenRelease
 
-# A release is worth this much waiting where others take the processor; then the serving process makes the answers itself.
-PATIENCE_SECONDS = 60.0
 LINGER_SECONDS = 60.0
 STOP_SECONDS = 5.0
 
@@ -30,18 +28,21 @@ class PreparerFault(Exception):
     """The answers were not made; the message says why."""
 
 
+class PreparerLate(PreparerFault):
+    """The answers were not made in time, as where others take the processor, or not to the end because the server stops."""
+
+
 class Preparer:
     """Fills caches with what its process makes. `fill` and `rest` belong to one thread; `stop` may be called by any."""
 
-    def __init__(self, settings: Settings, preparation: Preparation, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, settings: Settings, preparation: Preparation) -> None:
         self._settings = settings
         self._preparation = preparation
-        self._patience = patience
         self._guard = Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._used_at = 0.0
-        self.is_stopped = False
+        self._is_stopped = False
 
     @property
     def process_id(self) -> int | None:
@@ -49,34 +50,46 @@ class Preparer:
         process = self._process
         return process.pid if process is not None else None
 
-    def fill(self, cache: ReleaseCache, release: OpenRelease, asked: Sequence[Key]) -> None:
-        """Fills a release's cache. Raises PreparerFault, and the cache may then be half full."""
+    def fill(self, cache: ReleaseCache, release: OpenRelease, asked: Sequence[Key], patience: float) -> None:
+        """Fills a release's cache within `patience` seconds. Raises PreparerFault, and the cache may then be half full."""
         try:
             process, connection = self._running()
         except OSError as fault:
             raise PreparerFault(f"no process could be started: {fault}") from fault
-        watchdog = Timer(self._patience, process.kill)
+        late = Event()
+
+        def end_it() -> None:
+            late.set()
+            process.kill()
+
+        watchdog = Timer(patience, end_it)
         watchdog.daemon = True
         watchdog.start()
         try:
-            connection.send_bytes(encode(self._task(release.release_id, asked)))
-            for _ in self._preparation.scopes:
-                part = _part(connection, cache)
-                cache.warm(part)
-                for _ in part:
-                    pass  # what did not fit
-            for key, entry in _part(connection, cache):
-                cache.put(key, entry)
+            self._take(connection, cache, release.release_id, asked)
         except (EOFError, OSError) as fault:
             self._end()
-            said = "it was stopped" if self.is_stopped else f"it ended with {process.returncode}"
-            raise PreparerFault(f"{said} within {self._patience:g} s ({type(fault).__name__})") from fault
+            if late.is_set():
+                raise PreparerLate(f"not done within {patience:.1f} s") from fault
+            if self._is_stopped:
+                raise PreparerLate("the server stops") from fault
+            raise PreparerFault(f"the process ended with {process.returncode} ({type(fault).__name__})") from fault
         except BaseException:
             self._end()  # whatever it still says belongs to a task that nobody waits for
             raise
         finally:
             watchdog.cancel()
             self._used_at = time.monotonic()
+
+    def _take(self, connection: Connection, cache: ReleaseCache, release_id: str, asked: Sequence[Key]) -> None:
+        connection.send_bytes(encode(self._task(release_id, asked)))
+        for _ in self._preparation.scopes:
+            part = _part(connection, cache)
+            cache.warm(part)
+            for _ in part:
+                pass  # what did not fit
+        for key, entry in _part(connection, cache):
+            cache.put(key, entry)
 
     def rest(self) -> None:
         """Ends the process once nothing was to be prepared for some time."""
@@ -85,7 +98,7 @@ class Preparer:
 
     def stop(self) -> None:
         """Ends the process for good; a `fill` under way fails."""
-        self.is_stopped = True
+        self._is_stopped = True
         with self._guard:
             if self._process is not None:
                 self._process.kill()
@@ -101,13 +114,20 @@ class Preparer:
                 return self._process, self._connection
         self._end()
         with self._guard:
-            if self.is_stopped:
-                raise PreparerFault("it was stopped")
+            if self._is_stopped:
+                raise PreparerLate("the server stops")
             ours, theirs = Pipe()
             root = Path(__file__).resolve().parents[1]
             with theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "api.preparer_process", str(theirs.fileno()), self._settings.log_level],
+                    [
+                        sys.executable,
+                        "-P",
+                        "-m",
+                        "api.preparer_process",
+                        str(theirs.fileno()),
+                        self._settings.log_level,
+                    ],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     env=child_environment(root),

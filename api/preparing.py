@@ -16,7 +16,7 @@ from api.problems import Problem
 from api.scoping import facts_of
 from api.telemetry import logger
 from api.units import Units
-from api.view import View, defaults, open_view
+from api.view import Kept, View, defaults, open_view
 from warehouse.reader_release import OpenRelease
 
 
@@ -54,9 +54,9 @@ class Preparation:
 
     def first(self, release: OpenRelease, scope: Scope) -> Iterator[tuple[Key, Entry]]:
         """What callers of the scope ask for first."""
-        facts = facts_of(release, scope)
+        facts, kept = facts_of(release, scope), Kept()
         for document in self._documents(facts):
-            yield from self._made(release, facts, document, scope)
+            yield from self._made(release, facts, document, scope, kept)
 
     def again(self, release: OpenRelease, asked: Sequence[Key]) -> Iterator[tuple[Key, Entry]]:
         """Answers that were asked for on another release, at addresses of subjects, in the scopes that are prepared for."""
@@ -65,7 +65,7 @@ class Preparation:
             scope = scopes.get(scope_key)
             if scope is None:
                 continue
-            facts = facts_of(release, scope)
+            facts, kept = facts_of(release, scope), Kept()
             known = {document.path: document for document in self._documents(facts)}
             for _, path, query in keys:
                 document = known.get(path)
@@ -76,7 +76,7 @@ class Preparation:
                 except Problem:
                     continue  # never held, so never asked for with success
                 again = Document(document.route, path, query, document.allowed, document.build, arguments)
-                for key, entry in self._made(release, facts, again, scope):
+                for key, entry in self._made(release, facts, again, scope, kept):
                     entry.is_carried = True
                     yield key, entry
 
@@ -85,12 +85,12 @@ class Preparation:
             yield from subject(facts)
 
     def _made(
-        self, release: OpenRelease, facts: ReleaseFacts, document: Document, scope: Scope
+        self, release: OpenRelease, facts: ReleaseFacts, document: Document, scope: Scope, kept: Kept
     ) -> Iterator[tuple[Key, Entry]]:
         """The answer; nothing where it is an error or cannot be made."""
         try:
             arguments = {**defaults(document.allowed), **document.arguments}
-            view = open_view(release, facts, arguments, document.allowed, self.default_units, scope)
+            view = open_view(release, facts, arguments, document.allowed, self.default_units, scope, kept)
             entry = Entry(
                 identity=msgspec.json.encode(document.build(view)),
                 tag_base=self.tagger.base(facts.release_id, document.path, document.query, scope.key),

@@ -13,6 +13,9 @@ from api.parameters import Parameter
 from api.units import Converter, Units
 from warehouse.reader_release import OpenRelease
 
+# Rows by query and parameters.
+Kept = dict[tuple[str, str], list[dict[str, Any]]]
+
 
 @dataclass(frozen=True)
 class View:
@@ -24,6 +27,8 @@ class View:
     production_date: date
     units: Converter
     scope: Scope
+    # Shared by answers that are made together: nobody may change a row.
+    kept: Kept | None = None
 
     @property
     def network(self) -> str | None:
@@ -48,7 +53,12 @@ class View:
         views that hold only that caller's rows, so that a query or route without any filter cannot leak. Use only this
         (never `release.query`) for answers; `facts.identifiers` is restricted likewise.
         """
-        return self.release.query(name, params, self.scope.assets)
+        if self.kept is None:
+            return self.release.query(name, params, self.scope.assets)
+        key = (name, repr(params))
+        if key not in self.kept:
+            self.kept[key] = self.release.query(name, params, self.scope.assets)
+        return self.kept[key]
 
     def window(self, days: int) -> list[date]:
         """As many labels, ending with the production day, oldest first."""
@@ -121,6 +131,7 @@ def open_view(
     allowed: Sequence[Parameter],
     default_units: Units,
     scope: Scope,
+    kept: Kept | None = None,
 ) -> View:
     """The view for checked arguments. Raises Problem for a day or an identifier that the release does not hold."""
     day: date = arguments.get("productionDate") or facts.latest_day
@@ -133,7 +144,7 @@ def open_view(
             day.isoformat(),
         )
     parameters.check_identifiers(arguments, allowed, facts.identifiers)
-    return View(release, facts, arguments, day, Converter(arguments.get("units") or default_units), scope)
+    return View(release, facts, arguments, day, Converter(arguments.get("units") or default_units), scope, kept)
 
 
 def defaults(allowed: Sequence[Parameter], **given: Any) -> dict[str, Any]:

@@ -1,12 +1,13 @@
-"""Lake and releases on Azure Blob Storage, as Microsoft's emulator speaks it: round trip, races, aborts, damage, end to end."""
+"""Lake and releases on object storage, as Microsoft's emulator of Azure and Moto's of S3 speak it: races, aborts, end to end."""
 
 import json
 import os
 import select
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
@@ -25,6 +26,7 @@ from tests.data.threew.build_slice import recordings, write_archive
 from tests.integration.azurite import KEY, Azurite, Proxy, azurite
 from tests.integration.releases_full_disk import litter
 from tests.integration.releases_processes import Process
+from tests.integration.s3 import S3, s3
 from warehouse.__main__ import main as warehouse
 from warehouse.errors import PointerMoved, StorageConflict, StorageFault
 from warehouse.manifest import read_manifest
@@ -45,16 +47,21 @@ ONE = Retention(count=1, age=timedelta(0), keep_last_of_month=False)
 FEW = Retention(count=4, age=timedelta(0), keep_last_of_month=False)
 
 
-@pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
-    with azurite(tmp_path_factory.mktemp("azurite") / "log") as running:
+Storage = Azurite | S3
+STARTS: dict[str, Callable[[Path], AbstractContextManager[Storage]]] = {"az": azurite, "s3": s3}
+only_azure = pytest.mark.parametrize("storage", ["az"], indirect=True)
+
+
+@pytest.fixture(scope="module", params=list(STARTS))
+def storage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
+    with STARTS[request.param](tmp_path_factory.mktemp(request.param) / "log") as running:
         yield running
 
 
 class Publisher(Process):
     """tests/integration/storage_publisher.py."""
 
-    def __init__(self, storage: Azurite) -> None:
+    def __init__(self, storage: Storage) -> None:
         super().__init__("-m", "tests.integration.storage_publisher")
         self._storage = storage
         self.answer()
@@ -78,12 +85,12 @@ class Publisher(Process):
 
 
 @pytest.fixture(scope="module")
-def publishers(storage: Azurite) -> Iterator[tuple[Publisher, Publisher]]:
+def publishers(storage: Storage) -> Iterator[tuple[Publisher, Publisher]]:
     with Publisher(storage) as one, Publisher(storage) as other:
         yield one, other
 
 
-def replica(storage: Azurite, url: str, folder: Path) -> Mirror:
+def replica(storage: Storage, url: str, folder: Path) -> Mirror:
     return Mirror(open_remote(storage.place(url)), folder, poll_seconds=0.0)
 
 
@@ -124,14 +131,14 @@ def story(store: LakeStore) -> list[object]:
     return [*told, again.read(TABLE, days[0], days[-1]).rows(), again.remove_bytes("_mark"), again.read_bytes("_mark")]
 
 
-def test_lake_when_it_stands_on_object_storage_then_it_answers_as_on_disk(storage: Azurite, tmp_path: Path) -> None:
+def test_lake_when_it_stands_on_object_storage_then_it_answers_as_on_disk(storage: Storage, tmp_path: Path) -> None:
     place = storage.place(storage.lake_url())
     assert story(ObjectLakeStore(place.child("tiny"))) == story(LocalStore(tmp_path))
     fresh = Lake(ObjectLakeStore(place.child("tiny")))
     assert fresh.read(TABLE, date(2026, 10, 1), date(2026, 10, 31)).height == 31
 
 
-def test_lake_when_another_process_writes_then_the_change_is_seen(storage: Azurite) -> None:
+def test_lake_when_another_process_writes_then_the_change_is_seen(storage: Storage) -> None:
     place = storage.place(storage.lake_url())
     day = date(2026, 10, 1)
     writer, reader = Lake(ObjectLakeStore(place)), Lake(ObjectLakeStore(place))
@@ -142,13 +149,12 @@ def test_lake_when_another_process_writes_then_the_change_is_seen(storage: Azuri
     assert reader.read(TABLE, date(2026, 1, 1), date(2026, 12, 1))["closing_volume"].to_list() == [2.0]
 
 
-def test_storage_when_the_key_or_the_container_is_wrong_then_says_so_without_the_key(storage: Azurite) -> None:
+@only_azure
+def test_storage_when_the_key_is_wrong_then_says_so_without_the_key(storage: Azurite) -> None:
     wrong = storage.environment() | {"AZURE_STORAGE_ACCOUNT_KEY": "bm90IHRoZSBrZXkgb2YgdGhlIGFjY291bnQ="}
     url = storage.lake_url()
     with pytest.raises(StorageFault, match="403 Forbidden") as refused:
         open_objects(location(url, wrong), BRISK).read("x")
-    with pytest.raises(StorageFault, match="create the container") as missing:
-        open_objects(storage.place("az://nothing-here/x"), BRISK).write("x", b"")
     signed = storage.environment() | {"AZURE_STORAGE_SAS_TOKEN": "?sv=2021-08-06&sp=r&sig=c2VjcmV0"}
     del signed["AZURE_STORAGE_ACCOUNT_KEY"]
     place = location(url, signed)
@@ -156,15 +162,24 @@ def test_storage_when_the_key_or_the_container_is_wrong_then_says_so_without_the
         open_objects(place, BRISK).read("x")
     with pytest.raises(OSError) as scanned:
         ObjectLakeStore(place).scan(["a/b.parquet"]).collect()
-    said = "".join(f"{fault.value!r}{fault.value}" for fault in (refused, missing, unsigned, scanned)) + repr(place)
+    said = "".join(f"{fault.value!r}{fault.value}" for fault in (refused, unsigned, scanned)) + repr(place)
     assert not [secret for secret in (KEY, wrong["AZURE_STORAGE_ACCOUNT_KEY"], "c2VjcmV0") if secret in said]
+
+
+def test_storage_when_the_container_is_not_there_then_says_what_to_do(storage: Storage) -> None:
+    scheme = storage.lake_url().partition("://")[0]
+    objects = open_objects(storage.place(f"{scheme}://nothing-here/x"), BRISK)
+    with pytest.raises(StorageFault, match=f"^{scheme}://nothing-here/x does not exist: create the container first$"):
+        objects.write("x", b"")
+    with pytest.raises(StorageFault, match="create the container first"):
+        objects.list()
 
 
 # -- releases ----------------------------------------------------------------------------------------------------------
 
 
 def test_release_when_published_then_every_replica_has_it_and_the_commands_work_from_any_machine(
-    storage: Azurite,
+    storage: Storage,
     publishers: tuple[Publisher, Publisher],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -204,7 +219,7 @@ def test_release_when_published_then_every_replica_has_it_and_the_commands_work_
     assert "--url" in capsys.readouterr().err
 
 
-def test_pointer_when_two_swap_at_the_same_time_then_one_wins_each_time(storage: Azurite) -> None:
+def test_pointer_when_two_swap_at_the_same_time_then_one_wins_each_time(storage: Storage) -> None:
     url = storage.lake_url()
     remotes = [Remote(open_objects(storage.place(url).child("_releases"), BRISK)) for _ in range(2)]
     rounds, barrier = 100, Barrier(2)
@@ -236,7 +251,7 @@ def test_pointer_when_two_swap_at_the_same_time_then_one_wins_each_time(storage:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("rounds", [pytest.param(200, marks=pytest.mark.slow)])
 def test_publishers_when_two_race_then_one_wins_each_time_and_both_releases_are_published(
-    storage: Azurite, publishers: tuple[Publisher, Publisher], tmp_path: Path, rounds: int
+    storage: Storage, publishers: tuple[Publisher, Publisher], tmp_path: Path, rounds: int
 ) -> None:
     url = storage.lake_url()
     watching = replica(storage, url, tmp_path / "replica")
@@ -281,7 +296,7 @@ def left_in(folder: Path) -> list[str]:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("points", [pytest.param(50, marks=pytest.mark.slow)])
 def test_publisher_when_killed_while_it_sends_then_the_pointer_is_valid_and_housekeeping_leaves_nothing(
-    storage: Azurite, publishers: tuple[Publisher, Publisher], tmp_path: Path, points: int
+    storage: Storage, publishers: tuple[Publisher, Publisher], tmp_path: Path, points: int
 ) -> None:
     url, folder = storage.lake_url(), tmp_path / "one"
     watching = replica(storage, url, tmp_path / "replica")
@@ -314,7 +329,7 @@ def test_publisher_when_killed_while_it_sends_then_the_pointer_is_valid_and_hous
 
 
 def test_upload_when_the_line_breaks_midway_then_a_fault_names_it_and_the_next_run_publishes(
-    storage: Azurite, publishers: tuple[Publisher, Publisher], tmp_path: Path
+    storage: Storage, publishers: tuple[Publisher, Publisher], tmp_path: Path
 ) -> None:
     url, folder = storage.lake_url(), tmp_path / "one"
     with Proxy(storage.port) as proxy:
@@ -329,7 +344,7 @@ def test_upload_when_the_line_breaks_midway_then_a_fault_names_it_and_the_next_r
 
 
 def test_replica_when_the_blob_is_damaged_then_refused_and_the_last_good_one_stays(
-    storage: Azurite, publishers: tuple[Publisher, Publisher], tmp_path: Path
+    storage: Storage, publishers: tuple[Publisher, Publisher], tmp_path: Path
 ) -> None:
     url, folder = storage.lake_url(), tmp_path / "one"
     here = replica(storage, url, tmp_path / "replica")
@@ -347,7 +362,7 @@ def test_replica_when_the_blob_is_damaged_then_refused_and_the_last_good_one_sta
     assert pointer is not None and pointer.release_id == first
 
 
-def test_upload_when_a_blob_changes_under_the_tag_then_a_conditional_write_loses(storage: Azurite) -> None:
+def test_upload_when_a_blob_changes_under_the_tag_then_a_conditional_write_loses(storage: Storage) -> None:
     objects = open_objects(storage.place(storage.lake_url()), BRISK)
     tag = objects.create("x", b"1")
     with pytest.raises(StorageConflict):
@@ -371,7 +386,7 @@ def inputs(folder: Path, release_id: str) -> Inputs:
     return {(i.table, i.partition): ("" if i.table == "core__quarantine" else i.sha256, i.rows) for i in found}
 
 
-def loaded_into(running: Running, storage: Azurite, operator: str, lake: str, folder: Path, days: int) -> Inputs:
+def loaded_into(running: Running, storage: Storage, operator: str, lake: str, folder: Path, days: int) -> Inputs:
     """Load the operator into a lake; what its release is built from."""
     environment = running.environment() | storage.environment()
     environment |= {"OPERATOR": operator, "LAKE_URL": lake, "WAREHOUSE_DIR": str(folder)}
@@ -384,7 +399,7 @@ def loaded_into(running: Running, storage: Azurite, operator: str, lake: str, fo
 
 @pytest.mark.slow
 def test_pipeline_when_three_days_of_wells_are_loaded_onto_object_storage_then_the_release_is_that_of_a_disk(
-    storage: Azurite, tmp_path: Path
+    storage: Storage, tmp_path: Path
 ) -> None:
     operator = tmp_path / "operator"
     shutil.copytree(DATA / "operators" / "threew", operator)
@@ -402,7 +417,7 @@ def test_pipeline_when_three_days_of_wells_are_loaded_onto_object_storage_then_t
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_pipeline_when_the_sandbox_is_loaded_onto_object_storage_then_the_release_is_that_of_a_disk(
-    storage: Azurite, tmp_path: Path
+    storage: Storage, tmp_path: Path
 ) -> None:
     with start_simulators("sandbox", data_root=tmp_path / "sim", history_days=40, pi_days=3) as running:
         url = storage.lake_url()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Any
 from unittest.mock import patch
@@ -16,8 +17,10 @@ from api.settings import Settings
 class Api:
     """The application while it runs. `get` asks for one address; headers that httpx would add are left out."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.edge: Edge = create_app(settings)
+    def __init__(self, settings: Settings, *, prepares_apart: bool = False) -> None:
+        # A process for each switch is for those tests alone that are about it.
+        with nullcontext() if prepares_apart else patch("api.app.Preparer", return_value=None):
+            self.edge: Edge = create_app(settings)
         self._runner = asyncio.Runner()
         self._started = asyncio.Event()
         self._stopping = asyncio.Event()

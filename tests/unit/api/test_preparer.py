@@ -14,7 +14,7 @@ import pytest
 from api.caching import Key, ReleaseCache
 from api.callers import Scope
 from api.negotiation import MIN_BYTES
-from api.preparer import Preparer, PreparerFault
+from api.preparer import Preparer, PreparerFault, PreparerLate
 from api.preparing import Preparation
 from api.scoping import facts_of
 from api.settings import Settings
@@ -79,7 +79,7 @@ def empty(release: OpenRelease, max_bytes: int = 64 * 1024 * 1024) -> ReleaseCac
 
 def filled(preparer: Preparer, release: OpenRelease) -> int:
     """The process that filled a cache."""
-    preparer.fill(empty(release), release, [])
+    preparer.fill(empty(release), release, [], 30)
     assert preparer.process_id is not None
     return preparer.process_id
 
@@ -104,7 +104,7 @@ def test_answers_when_made_apart_then_are_those_made_here_in_every_byte(
 ) -> None:
     here, apart = empty(release), empty(release)
     preparation.fill(here, release, [*NEVER, *ASKED])
-    preparer.fill(apart, release, [*NEVER, *ASKED])
+    preparer.fill(apart, release, [*NEVER, *ASKED], 30)
     first, second = dict(here.prepared()), dict(apart.prepared())
     assert len(first) > 30
     assert {scope for scope, _, _ in first} == {"", EAST.key}
@@ -131,11 +131,11 @@ def test_answers_when_they_do_not_fit_then_the_same_scopes_are_incomplete(
 ) -> None:
     here, apart = empty(release, 300_000), empty(release, 300_000)
     preparation.fill(here, release, ASKED)
-    preparer.fill(apart, release, ASKED)
+    preparer.fill(apart, release, ASKED, 30)
     assert apart.incomplete == here.incomplete != set()
     assert dict(apart.prepared()) == dict(here.prepared())
     whole = empty(release)
-    preparer.fill(whole, release, ASKED)  # what did not fit was not left for the next
+    preparer.fill(whole, release, ASKED, 30)  # what did not fit was not left for the next
     assert whole.incomplete == set()
 
 
@@ -166,28 +166,29 @@ def test_process_when_asked_again_then_is_the_same_and_rests_only_after_a_while(
     assert filled(preparer, release) != first
 
 
-@pytest.mark.parametrize("how", ["killed", "silent"])
-def test_process_when_it_is_killed_or_silent_meanwhile_then_that_is_said_and_the_next_is_well(
-    release: OpenRelease, settings: Settings, preparation: Preparation, how: str
+def test_process_when_it_is_killed_meanwhile_then_that_is_said_and_the_next_is_well(
+    release: OpenRelease, preparer: Preparer
 ) -> None:
-    preparer = Preparer(settings, preparation, patience=30.0 if how == "killed" else 0.5)
-    with pytest.MonkeyPatch.context() as patches:
-        patches.setattr(preparer, "_patience", 30.0)
-        first = filled(preparer, release)
+    first = filled(preparer, release)
     os.kill(first, signal.SIGSTOP)
     killer = threading.Timer(0.3, os.kill, (first, signal.SIGKILL))
-    if how == "killed":
-        killer.start()
-    try:
-        with pytest.raises(PreparerFault, match="ended with -9"):
-            preparer.fill(empty(release), release, [])
-        assert preparer.process_id is None
-        assert has_ended(first)
-        preparer._patience = 30.0
-        assert filled(preparer, release) != first
-    finally:
-        killer.cancel()
-        preparer.close()
+    killer.start()
+    with pytest.raises(PreparerFault, match="ended with -9"):
+        preparer.fill(empty(release), release, [], 30)
+    assert preparer.process_id is None
+    assert has_ended(first)
+    assert filled(preparer, release) != first
+
+
+def test_process_when_it_is_silent_then_is_waited_for_so_long_and_ended(
+    release: OpenRelease, preparer: Preparer
+) -> None:
+    first = filled(preparer, release)
+    os.kill(first, signal.SIGSTOP)
+    with pytest.raises(PreparerLate, match=r"not done within 0\.5 s"):
+        preparer.fill(empty(release), release, [], 0.5)
+    assert preparer.process_id is None
+    assert has_ended(first)
 
 
 def test_process_when_the_code_on_disk_is_another_then_refuses(
@@ -196,7 +197,7 @@ def test_process_when_the_code_on_disk_is_another_then_refuses(
     filled(preparer, release)
     monkeypatch.setattr("api.preparer.build_id", lambda: "another")
     with pytest.raises(PreparerFault, match="no longer the code that serves"):
-        preparer.fill(empty(release), release, [])
+        preparer.fill(empty(release), release, [], 30)
 
 
 def test_process_when_the_release_cannot_be_opened_then_says_why(
@@ -205,7 +206,7 @@ def test_process_when_the_release_cannot_be_opened_then_says_why(
     other = Preparer(Settings(warehouse_dir=warehouse, operator="acme"), preparation)
     try:
         with pytest.raises(PreparerFault, match=r"OperatorMismatch: .* serves acme only"):
-            other.fill(empty(release), release, [])
+            other.fill(empty(release), release, [], 30)
     finally:
         other.close()
 
@@ -217,8 +218,8 @@ def test_preparer_when_stopped_then_what_is_under_way_fails_and_nothing_starts_a
     stopper = threading.Timer(0.3, preparer.stop)
     stopper.start()
     for _ in range(2):
-        with pytest.raises(PreparerFault, match="stopped"):
-            preparer.fill(empty(release), release, [])
+        with pytest.raises(PreparerLate, match="the server stops"):
+            preparer.fill(empty(release), release, [], 30)
     stopper.join()
 
 
@@ -250,7 +251,7 @@ def test_desk_when_the_process_fails_then_the_release_is_served_all_the_same_and
 ) -> None:
     monkeypatch.setattr("api.preparer.build_id", lambda: "another")
     publish_tiny(tmp_path, days=2)
-    with Api(Settings(warehouse_dir=tmp_path)) as api:
+    with Api(Settings(warehouse_dir=tmp_path), prepares_apart=True) as api:
         second = publish_tiny(tmp_path, days=3)
         api.edge.desk.refresh()
         answer = api.get("/api/v1/summary")
@@ -267,7 +268,7 @@ def test_answer_when_it_was_asked_for_then_the_next_release_has_it_ready_and_the
 ) -> None:
     asked, once = "/api/v1/summary?network=oil", "/api/v1/summary?network=exportGas"
     publish_tiny(tmp_path, days=2)
-    with Api(Settings(warehouse_dir=tmp_path)) as api:
+    with Api(Settings(warehouse_dir=tmp_path), prepares_apart=True) as api:
         before = {path: api.body(path) for path in (asked, once)}
         for days in (3, 4):
             release_id = publish_tiny(tmp_path, days=days)

@@ -1,0 +1,88 @@
+"""Amazon's S3 as Moto speaks it, on a free port, in memory: another project's server of the protocol, conditional writes too."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.integration.azurite import free_port
+from warehouse.object_store import Location, location
+
+# One request after the other: Moto looks at a tag and writes in two steps, which S3 does in one.
+SERVER = """
+import sys
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+run_simple("127.0.0.1", int(sys.argv[1]), DomainDispatcherApplication(create_backend_app, service="s3"), threaded=False)
+"""
+
+
+@dataclass(frozen=True)
+class S3:
+    """A running server."""
+
+    port: int
+
+    def environment(self, port: int | None = None) -> dict[str, str]:
+        """The settings that lead to it, through a proxy's port where one is given."""
+        return {
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing-too",
+            "AWS_REGION": "eu-west-1",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port or self.port}",
+        }
+
+    def place(self, url: str, port: int | None = None) -> Location:
+        return location(url, self.environment(port))
+
+    def lake_url(self) -> str:
+        """A prefix in a bucket of its own."""
+        bucket = f"lake-{secrets.token_hex(4)}"
+        body = (
+            '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+            "<LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>"
+        )
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/{bucket}",
+            body.encode(),
+            # Who asks and for which region; Moto checks no signature.
+            {"Authorization": "AWS4-HMAC-SHA256 Credential=testing/20261123/eu-west-1/s3/aws4_request"},
+            method="PUT",
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            assert answer.status == 200
+        return f"s3://{bucket}/site/a"
+
+
+@contextmanager
+def s3(log: Path) -> Iterator[S3]:
+    """The server, once it answers; stopped with the block."""
+    if find_spec("moto") is None or find_spec("flask") is None:
+        reason = "moto is missing: `make test` installs it"
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    port = free_port()
+    with log.open("wb") as stream:
+        process = subprocess.Popen([sys.executable, "-c", SERVER, str(port)], stdout=stream, stderr=stream)
+        try:
+            while True:
+                assert process.poll() is None, log.read_text()
+                with socket.socket() as caller:
+                    if caller.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.05)  # until the socket is there
+            yield S3(port)
+        finally:
+            process.kill()
+            process.wait(30)
