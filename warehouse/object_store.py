@@ -265,12 +265,18 @@ class Objects:
         except (AlreadyExistsError, PreconditionError):
             raise StorageConflict(f"{self.place}/{name} was written by somebody else meanwhile") from None
         except FileNotFoundError as fault:
-            if "<Code>ContainerNotFound" in str(fault) or "<Code>NoSuchBucket" in str(fault):
+            if _has_no_container(fault):
                 raise StorageFault(f"{self.place} does not exist: create the container first") from None
             raise FileNotFoundError(f"{self.place}/{name} does not exist") from None
         except BaseError as fault:
+            if _has_no_container(fault):
+                raise StorageFault(f"{self.place} does not exist: create the container first") from None
             # The driver's own text holds request addresses, and with them signatures.
             raise StorageFault(f"could not {what} {self.place}/{name}: {_reason(fault)}") from None
+
+
+def _has_no_container(fault: Exception) -> bool:
+    return any(f"<Code>{code}" in str(fault) for code in ("ContainerNotFound", "NoSuchBucket"))
 
 
 def _reason(fault: Exception) -> str:

@@ -5,10 +5,10 @@ import secrets
 import socket
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,7 +22,7 @@ SERVER = """
 import sys
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import run_simple
-run_simple("127.0.0.1", int(sys.argv[1]), DomainDispatcherApplication(create_backend_app, service="s3"), threaded=False)
+run_simple("127.0.0.1", int(sys.argv[1]), DomainDispatcherApplication(create_backend_app), threaded=False)
 """
 
 
@@ -47,19 +47,14 @@ class S3:
     def lake_url(self) -> str:
         """A prefix in a bucket of its own."""
         bucket = f"lake-{secrets.token_hex(4)}"
-        body = (
-            '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
-            "<LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>"
+        named = {name.lower(): value for name, value in self.environment().items()}
+        client = import_module("boto3").client(
+            "s3",
+            region_name=named.pop("aws_region"),
+            endpoint_url=named.pop("aws_endpoint_url"),
+            **named,
         )
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/{bucket}",
-            body.encode(),
-            # Who asks and for which region; Moto checks no signature.
-            {"Authorization": "AWS4-HMAC-SHA256 Credential=testing/20261123/eu-west-1/s3/aws4_request"},
-            method="PUT",
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            assert answer.status == 200
+        client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
         return f"s3://{bucket}/site/a"
 
 

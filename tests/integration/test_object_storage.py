@@ -61,13 +61,14 @@ def storage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 class Publisher(Process):
     """tests/integration/storage_publisher.py."""
 
-    def __init__(self, storage: Storage) -> None:
+    storage: Storage
+
+    def __init__(self) -> None:
         super().__init__("-m", "tests.integration.storage_publisher")
-        self._storage = storage
         self.answer()
 
     def ask(self, do: str, n: int, url: str, warehouse_dir: Path, port: int | None = None) -> None:
-        environment = self._storage.environment(port)
+        environment = self.storage.environment(port)
         told = {"do": do, "n": n, "url": url, "warehouse": str(warehouse_dir), "environment": environment}
         self.send(json.dumps(told))
 
@@ -85,9 +86,16 @@ class Publisher(Process):
 
 
 @pytest.fixture(scope="module")
-def publishers(storage: Storage) -> Iterator[tuple[Publisher, Publisher]]:
-    with Publisher(storage) as one, Publisher(storage) as other:
+def processes() -> Iterator[tuple[Publisher, Publisher]]:
+    with Publisher() as one, Publisher() as other:
         yield one, other
+
+
+@pytest.fixture
+def publishers(processes: tuple[Publisher, Publisher], storage: Storage) -> tuple[Publisher, Publisher]:
+    for process in processes:
+        process.storage = storage
+    return processes
 
 
 def replica(storage: Storage, url: str, folder: Path) -> Mirror:
@@ -305,7 +313,8 @@ def test_publisher_when_killed_while_it_sends_then_the_pointer_is_valid_and_hous
         whole = proxy.passed
         for n in range(1, points + 1):
             before = watching.pull()
-            with Publisher(storage) as doomed:
+            with Publisher() as doomed:
+                doomed.storage = storage
                 proxy.break_after(whole * n // (points + 1))
                 doomed.ask("publish", n, url, folder, proxy.port)
                 while proxy.is_whole and not doomed.has_answered(0.01):
