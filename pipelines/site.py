@@ -3,42 +3,23 @@
 `OPERATOR` is a name under pipelines/reference/ or a path to such a folder anywhere.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, time
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
+from pipelines import site_settings as stated
 from pipelines import site_tables as t
 from warehouse.catalog.columns import NETWORKS
 
 REFERENCE = Path(__file__).parent / "reference"
-POTENTIAL_METHODS = (
-    "ec",
-    "well_test",
-    "p75_full_days",
-    "last_full_day",
-    "month_average",
-    "nameplate",
-    "target",
-)
-SOURCES = ("energy_components", "pi", "sharepoint")
 
 
 class SiteError(ValueError):
     """The reference folder has faults; the message lists every one."""
-
-
-@dataclass(frozen=True)
-class SourceTerms:
-    """What the site says of a source system."""
-
-    name: str
-    sla_seconds: int
 
 
 @dataclass(frozen=True)
@@ -55,7 +36,7 @@ class Site:
     absent_days: str
     potential_methods: tuple[str, ...]
     unit_overrides: Mapping[str, float]
-    sources: Mapping[str, SourceTerms]
+    sources: Mapping[str, stated.SourceTerms]
     simulator: Mapping[str, Any]
     energy_components: Mapping[str, Any]
     sharepoint: Mapping[str, Any]
@@ -98,7 +79,7 @@ def load(operator: str) -> Site:
     """Load and validate an operator's folder. Raises SiteError with every fault's file, line and column."""
     folder = locate(operator)
     faults = t.Faults()
-    settings = _toml(folder, "operator.toml", faults, required=True)
+    settings = stated.read_settings(folder, faults)
     tables = {
         name: t.read_table(folder, spec, faults)
         for name, spec in {
@@ -117,21 +98,23 @@ def load(operator: str) -> Site:
     }
     _check_references(tables, faults)
     zone = str(settings.get("zone", ""))
-    _check_zone(zone, "zone", faults)
+    stated.check_zone(zone, "zone", faults)
     for row in tables["facilities"].filter(pl.col("zone").is_not_null()).iter_rows(named=True):
-        _check_zone(row["zone"], f"zone of {row['facility_id']}", faults)
+        stated.check_zone(row["zone"], f"zone of {row['facility_id']}", faults)
     methods = tuple(settings.get("potential", {}).get("methods", ("ec", "well_test", "p75_full_days", "target")))
     for method in methods:
-        if method not in POTENTIAL_METHODS:
-            faults.add("operator.toml", None, "potential.methods", f"{method!r} is not one of {POTENTIAL_METHODS}")
+        if method not in stated.POTENTIAL_METHODS:
+            faults.add(stated.FILE, None, "potential.methods", f"{method!r} is not one of {stated.POTENTIAL_METHODS}")
     absent = settings.get("absent_days", "unknown")
     if absent not in ("unknown", "down"):
-        faults.add("operator.toml", None, "absent_days", f"{absent!r} is not unknown or down")
-    sources = _sources(settings, faults)
-    as_of = _as_of(settings, faults)
-    day_start = _day_start(settings, faults)
-    energy_components = _toml(folder, "energy_components.toml", faults, required="energy_components" in sources)
-    sharepoint = _toml(folder, "sharepoint.toml", faults, required="sharepoint" in sources)
+        faults.add(stated.FILE, None, "absent_days", f"{absent!r} is not unknown or down")
+    sources = stated.sources_of(settings, faults)
+    as_of = stated.as_of(settings, faults)
+    day_start = stated.day_start(settings, faults)
+    energy_components = stated.read_toml(
+        folder, "energy_components.toml", faults, required="energy_components" in sources
+    )
+    sharepoint = stated.read_toml(folder, "sharepoint.toml", faults, required="sharepoint" in sources)
     if faults.found:
         raise SiteError(f"{folder} has {len(faults.found)} fault(s):\n  " + "\n  ".join(faults.found))
     return Site(
@@ -161,65 +144,6 @@ def load(operator: str) -> Site:
         tags=tables["tags"],
         reason_codes=tables["reason_codes"],
     )
-
-
-def _toml(folder: Path, name: str, faults: t.Faults, *, required: bool) -> dict[str, Any]:
-    path = folder / name
-    if not path.is_file():
-        if required:
-            faults.add(path, None, None, "the file is missing")
-        return {}
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        faults.add(path, None, None, str(error))
-        return {}
-    if name == "operator.toml":
-        for key in ("operator", "zone", "day_start"):
-            if key not in content:
-                faults.add(path, None, key, "the key is missing")
-    return content
-
-
-def _sources(settings: Mapping[str, Any], faults: t.Faults) -> dict[str, SourceTerms]:
-    found = {}
-    for name, terms in settings.get("sources", {}).items():
-        if name not in SOURCES:
-            faults.add("operator.toml", None, f"sources.{name}", f"unknown source; known are {', '.join(SOURCES)}")
-            continue
-        found[name] = SourceTerms(name, int(float(terms.get("sla_hours", 24)) * 3600))
-    if not found:
-        faults.add("operator.toml", None, "sources", "an operator needs at least one source")
-    return found
-
-
-def _as_of(settings: Mapping[str, Any], faults: t.Faults) -> datetime | None:
-    value = settings.get("as_of")
-    if value is None:
-        return None
-    try:
-        instant = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    except ValueError:
-        faults.add("operator.toml", None, "as_of", f"{value!r} is no instant")
-        return None
-    if instant.tzinfo is None:
-        faults.add("operator.toml", None, "as_of", "an instant needs its offset, for example 2013-01-01T00:00:00+01:00")
-    return instant
-
-
-def _day_start(settings: Mapping[str, Any], faults: t.Faults) -> time:
-    try:
-        return time.fromisoformat(str(settings.get("day_start", "00:00")))
-    except ValueError:
-        faults.add("operator.toml", None, "day_start", f"{settings.get('day_start')!r} is no time of day, HH:MM")
-        return time(0)
-
-
-def _check_zone(zone: str, what: str, faults: t.Faults) -> None:
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError):
-        faults.add("operator.toml", None, what, f"{zone!r} is no time zone")
 
 
 def _check_references(tables: Mapping[str, pl.DataFrame], faults: t.Faults) -> None:

@@ -33,6 +33,7 @@ ROUTE = "/api/v1/facilities/{facility_id}"
 SERIES_DAYS = 90
 MAX_OPEN_EVENTS = 100
 NO_READING = "PI had given no reading of the day that was running when the release was built."
+OLD_RELEASE = "This release was built before the running day was part of a release."
 EARLIER_DAY = "The running day follows the release's latest production day, {latest}; an earlier one was asked for."
 
 
@@ -94,6 +95,8 @@ def _intraday(view: View, facility_id: str, networks: NetworkKpis) -> tuple[Intr
     latest = view.facts.latest_day
     if view.production_date != latest:
         return None, EARLIER_DAY.format(latest=latest)
+    if not any(row["table_name"] == "intraday" for row in view.query("table_list")):
+        return None, OLD_RELEASE
     rows = {row["network"]: row for row in view.query("facility_intraday", facility_id=facility_id)}
     if not rows:
         return None, NO_READING

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pipelines.doctor.examination import CHECK_SECONDS, READ_SECONDS
 from pipelines.doctor.examine import examine, examine_environment
 from pipelines.doctor.table import summary, table
-from pipelines.site import SOURCES
+from pipelines.site_settings import SOURCES
 
 # A pipe or a file has no width of its own.
 _WIDTH_OF_A_FILE = 180

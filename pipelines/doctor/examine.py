@@ -12,7 +12,7 @@ from pipelines.doctor.places import examine_places
 from pipelines.doctor.sharepoint import examine_sharepoint
 from pipelines.doctor.site import examine_site
 from pipelines.settings import Settings, SettingsError
-from pipelines.site import SOURCES
+from pipelines.site_settings import SOURCES
 from pipelines.sources.config import EcOracleConfig, EcRestConfig, secrets_of
 from pipelines.sources.http_words import Redactor
 from pipelines.stages.workspace import Workspace

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import site as sites
+from pipelines.site_settings import SOURCES
 
 SANDBOX = sites.REFERENCE / "sandbox"
 
@@ -27,7 +28,7 @@ def _replace(path: Path, old: str, new: str) -> None:
 def test_load_when_a_shipped_folder_is_read_then_it_has_no_fault(operator: str) -> None:
     site = sites.load(operator)
     assert site.facilities.height >= 1
-    assert set(site.sources) <= set(sites.SOURCES)
+    assert set(site.sources) <= set(SOURCES)
 
 
 def test_load_when_the_sandbox_is_read_then_it_has_fourteen_facilities() -> None:
@@ -97,3 +98,45 @@ def test_load_when_one_id_names_two_nodes_then_refuses(folder: Path) -> None:
         hubs.write("fs-bomiri,Bomiri again,east\n")
     with pytest.raises(sites.SiteError, match="'fs-bomiri' is also a"):
         sites.load(str(folder))
+
+
+def test_load_when_the_settings_are_misspelt_or_of_another_kind_then_each_is_named(folder: Path) -> None:
+    file = folder / "operator.toml"
+    _replace(file, "is_synthetic = true", 'is_synthetic = "no"\nabsent_day = "down"')
+    _replace(file, "sla_hours = 30", 'sla_hours = "30 h"')
+    _replace(file, "sla_hours = 2\n", "sla_hour = 2\n")
+    _replace(file, "sla_hours = 168", "sla_hours = -1")
+    _replace(file, "seed = 20261122", "sead = 1")
+    file.write_text(file.read_text() + '\n[units]\nscf_per_tj = "1e6"\n')
+    with pytest.raises(sites.SiteError) as error:
+        sites.load(str(folder))
+    said = str(error.value)
+    for place in (
+        "is_synthetic",
+        "absent_day",
+        "sources.energy_components.sla_hours",
+        "sources.pi",
+        "sources.sharepoint.sla_hours",
+        "simulator",
+        "units",
+    ):
+        assert f"operator.toml, column {place}" in said
+    assert "has 7 fault(s)" in said
+    assert "known are operator, title" in said
+
+
+@pytest.mark.parametrize(
+    ("instead", "column"),
+    [
+        ("sla_hours = -1", "sources.energy_components.sla_hours"),
+        ('sla_hours = "30"', "sources.energy_components.sla_hours"),
+        ("sla_hour = 30", "sources.energy_components"),
+    ],
+)
+def test_load_when_a_sources_terms_cannot_be_used_then_the_fault_names_the_source(
+    folder: Path, instead: str, column: str
+) -> None:
+    _replace(folder / "operator.toml", "sla_hours = 30", instead)
+    with pytest.raises(sites.SiteError) as error:
+        sites.load(str(folder))
+    assert f"operator.toml, column {column}: " in str(error.value)
