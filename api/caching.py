@@ -157,6 +157,9 @@ class ReleaseCache:
     def __len__(self) -> int:
         return len(self._warm) + len(self._recent)
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._warm or key in self._recent
+
     def get(self, key: Key) -> Entry | None:
         """The answer, if it is held."""
         entry = self._warm.get(key)

@@ -13,11 +13,11 @@ from typing import Any, TypeVar, cast
 from litestar import Request
 
 from api import parameters
-from api.caching import ReleaseCache, Stamp
+from api.caching import Key, ReleaseCache, Stamp
 from api.callers import Scope, caller_of
 from api.freshness import FreshnessClock
 from api.parameters import Parameter
-from api.preparer import Preparer, PreparerFault, PreparerLate
+from api.preparer import Patience, Preparer, PreparerFault, PreparerLate
 from api.preparing import Preparation
 from api.problems import Problem
 from api.scoping import facts_of as facts_of
@@ -42,9 +42,6 @@ ApiRequest = Request[Any, Any, Any]
 CACHE = "api.cache"
 # Answers beyond the first ones that are made again for the next release, so that nobody waits for them a second time.
 AGAIN = 32
-# A release waits for the second process as long as its start takes and some times what this process would need.
-PATIENCE_SECONDS = 2.0
-SLOWER = 3.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +63,7 @@ class Desk:
         self.preparation = preparation
         self.tagger = preparation.tagger
         self._apart = apart
+        self.patience = Patience()
         self._seconds = 0.0  # that it took this process to make a release's answers, the last time
         self.freshness = FreshnessClock(settings.warehouse_dir)
         self.reader = ReleaseReader(
@@ -118,29 +116,27 @@ class Desk:
 
     def _open(self, release: OpenRelease) -> None:
         """Runs before the switch: reads the facts and makes the answers that callers ask for first."""
-        # Nobody is disturbed before the first release is served: then this thread is the quickest.
-        release.extras[CACHE] = self._filled_apart(release) or self._filled_here(release)
-
-    def _filled_apart(self, release: OpenRelease) -> ReleaseCache | None:
-        """The release's answers, made while requests are served; None where this process must make them."""
-        if self._apart is None or self.current is None:
-            return None
         cache = ReleaseCache(facts_of(release), self.settings.cache_bytes)
+        asked = self.current.asked(AGAIN) if self.current else []
+        if not self._filled_apart(cache, asked):
+            is_empty, begun = not len(cache), time.monotonic()
+            self.preparation.fill(cache, release, asked)
+            if is_empty:
+                self._seconds = time.monotonic() - begun
+        release.extras[CACHE] = cache
+
+    def _filled_apart(self, cache: ReleaseCache, asked: Sequence[Key]) -> bool:
+        """Has the answers made while requests are served; whether all of them were."""
+        if self._apart is None or self.current is None:
+            return False  # nobody is disturbed before the first release is served
         try:
-            self._apart.fill(cache, release, self.current.asked(AGAIN), PATIENCE_SECONDS + SLOWER * self._seconds)
+            self._apart.fill(cache, asked, self.patience.for_work_of(self._seconds))
         except PreparerFault as fault:
             # Others take the processor: that is no fault, and the release must not wait for them.
             level = logging.INFO if isinstance(fault, PreparerLate) else logging.WARNING
             logger.log(level, "answers prepared beside requests", extra={"fields": {"fault": str(fault)}})
-            return None
-        return cache
-
-    def _filled_here(self, release: OpenRelease) -> ReleaseCache:
-        cache = ReleaseCache(facts_of(release), self.settings.cache_bytes)
-        begun = time.monotonic()
-        self.preparation.fill(cache, release, self.current.asked(AGAIN) if self.current else ())
-        self._seconds = time.monotonic() - begun
-        return cache
+            return False
+        return True
 
     async def run(self, work: Callable[[], Body]) -> Body:
         """Runs work that queries on one of the query threads. Raises Problem timeout where it takes too long or was cut short."""

@@ -7,21 +7,35 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Event, Lock, Timer
 
-from api.caching import Entry, Key, ReleaseCache, build_id
+from api.caching import Entry, Key, ReleaseCache, Stamp, build_id
 from api.negotiation import IDENTITY
 from api.preparer_messages import Made, PartDone, Refused, Task, encode, read_answer
 from api.preparing import Preparation
-from api.settings import Settings, child_environment
-from warehouse.reader_release import OpenRelease
+from api.settings import Settings, of_this_process
 
 LINGER_SECONDS = 60.0
 STOP_SECONDS = 5.0
+# What a Python process needs to start; nothing of it is a setting or a secret.
+_OF_ANY_PROCESS = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE", "SYSTEMROOT")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds that a release waits: for a process that is started, between two answers, and for all of them beside the start."""
+
+    start: float = 2.0
+    silence: float = 0.5
+    whole: float = 2.0
+
+    def for_work_of(self, seconds: float) -> "Patience":
+        """At least this much, and as much as work takes that the serving process needs so many seconds for."""
+        return Patience(self.start, max(self.silence, seconds / 2), max(self.whole, 2 * seconds))
 
 
 class PreparerFault(Exception):
@@ -29,15 +43,19 @@ class PreparerFault(Exception):
 
 
 class PreparerLate(PreparerFault):
-    """The answers were not made in time, as where others take the processor, or not to the end because the server stops."""
+    """Not all answers were made in time, as where others take the processor, or because the server stops."""
 
 
 class Preparer:
-    """Fills caches with what its process makes. `fill` and `rest` belong to one thread; `stop` may be called by any."""
+    """Fills caches with what its process makes. `fill` and `rest` belong to one thread; `stop` may be called by any.
 
-    def __init__(self, settings: Settings, preparation: Preparation) -> None:
+    `gives_way=False` lets the process compete for the processor as any other.
+    """
+
+    def __init__(self, settings: Settings, preparation: Preparation, *, gives_way: bool = True) -> None:
         self._settings = settings
         self._preparation = preparation
+        self._priority = "gives-way" if gives_way else "as-anybody"
         self._guard = Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
@@ -50,27 +68,26 @@ class Preparer:
         process = self._process
         return process.pid if process is not None else None
 
-    def fill(self, cache: ReleaseCache, release: OpenRelease, asked: Sequence[Key], patience: float) -> None:
-        """Fills a release's cache within `patience` seconds. Raises PreparerFault, and the cache may then be half full."""
+    def fill(self, cache: ReleaseCache, asked: Sequence[Key], patience: Patience) -> None:
+        """Fills a release's cache. Raises PreparerFault, and the cache then holds what was made until then."""
         try:
-            process, connection = self._running()
+            process, connection, is_new = self._running()
         except OSError as fault:
             raise PreparerFault(f"no process could be started: {fault}") from fault
-        late = Event()
-
-        def end_it() -> None:
-            late.set()
-            process.kill()
-
-        watchdog = Timer(patience, end_it)
-        watchdog.daemon = True
-        watchdog.start()
+        talk = _Talk(process, connection, patience, is_new=is_new)
         try:
-            self._take(connection, cache, release.release_id, asked)
+            connection.send_bytes(encode(self._task(cache.facts.release_id, asked)))
+            for _ in self._preparation.scopes:
+                part = talk.part(cache.stamp)
+                cache.warm(part)
+                for _ in part:
+                    pass  # what did not fit
+            for key, entry in talk.part(cache.stamp):
+                cache.put(key, entry)
         except (EOFError, OSError) as fault:
             self._end()
-            if late.is_set():
-                raise PreparerLate(f"not done within {patience:.1f} s") from fault
+            if talk.is_late:
+                raise PreparerLate(f"not done within {talk.seconds:.1f} s") from fault
             if self._is_stopped:
                 raise PreparerLate("the server stops") from fault
             raise PreparerFault(f"the process ended with {process.returncode} ({type(fault).__name__})") from fault
@@ -78,18 +95,8 @@ class Preparer:
             self._end()  # whatever it still says belongs to a task that nobody waits for
             raise
         finally:
-            watchdog.cancel()
+            talk.end()
             self._used_at = time.monotonic()
-
-    def _take(self, connection: Connection, cache: ReleaseCache, release_id: str, asked: Sequence[Key]) -> None:
-        connection.send_bytes(encode(self._task(release_id, asked)))
-        for _ in self._preparation.scopes:
-            part = _part(connection, cache)
-            cache.warm(part)
-            for _ in part:
-                pass  # what did not fit
-        for key, entry in _part(connection, cache):
-            cache.put(key, entry)
 
     def rest(self) -> None:
         """Ends the process once nothing was to be prepared for some time."""
@@ -108,16 +115,18 @@ class Preparer:
         self.stop()
         self._end()
 
-    def _running(self) -> tuple[subprocess.Popen[bytes], Connection]:
+    def _running(self) -> tuple[subprocess.Popen[bytes], Connection, bool]:
+        """The process, the way to it, and whether it was started just now."""
         with self._guard:
             if self._process is not None and self._connection is not None and self._process.poll() is None:
-                return self._process, self._connection
+                return self._process, self._connection, False
         self._end()
         with self._guard:
             if self._is_stopped:
                 raise PreparerLate("the server stops")
             ours, theirs = Pipe()
             root = Path(__file__).resolve().parents[1]
+            number, environment = str(theirs.fileno()), of_this_process(_OF_ANY_PROCESS) | {"PYTHONPATH": str(root)}
             with theirs:
                 self._process = subprocess.Popen(
                     [
@@ -125,16 +134,17 @@ class Preparer:
                         "-P",
                         "-m",
                         "api.preparer_process",
-                        str(theirs.fileno()),
+                        number,
                         self._settings.log_level,
+                        self._priority,
                     ],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    env=child_environment(root),
+                    env=environment,
                     pass_fds=(theirs.fileno(),),
                 )
             self._connection = ours
-            return self._process, ours
+            return self._process, ours, True
 
     def _end(self) -> None:
         with self._guard:
@@ -160,22 +170,60 @@ class Preparer:
         )
 
 
-def _part(connection: Connection, cache: ReleaseCache) -> Iterator[tuple[Key, Entry]]:
-    """One part of the answers to a task."""
-    while True:
-        answer = read_answer(connection.recv_bytes())
-        if isinstance(answer, PartDone):
-            return
-        if isinstance(answer, Refused):
-            raise PreparerFault(answer.reason)
-        yield answer.key, _entry(answer, cache)
+class _Talk:
+    """One task's answers as they come. A process that is silent for too long, or takes too long in all, is ended."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], connection: Connection, patience: Patience, *, is_new: bool
+    ) -> None:
+        self._process = process
+        self._connection = connection
+        self._patience = patience
+        self._silence = patience.start if is_new else patience.silence
+        self._begun = time.monotonic()
+        self._late = Event()
+        # Silence is seen between answers; this one sees a process that stops amid one.
+        self._watchdog = Timer(patience.whole + (patience.start if is_new else 0.0), self._give_up)
+        self._watchdog.daemon = True
+        self._watchdog.start()
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the process was ended for it."""
+        return self._late.is_set()
+
+    @property
+    def seconds(self) -> float:
+        """Since the task was given."""
+        return time.monotonic() - self._begun
+
+    def part(self, stamp: Stamp) -> Iterator[tuple[Key, Entry]]:
+        """One part of the answers."""
+        while True:
+            if not self._connection.poll(self._silence):
+                self._give_up()
+            answer = read_answer(self._connection.recv_bytes())
+            self._silence = self._patience.silence
+            if isinstance(answer, PartDone):
+                return
+            if isinstance(answer, Refused):
+                raise PreparerFault(answer.reason)
+            yield answer.key, _entry(answer, stamp)
+
+    def end(self) -> None:
+        """Nothing is waited for any more."""
+        self._watchdog.cancel()
+
+    def _give_up(self) -> None:
+        self._late.set()
+        self._process.kill()
 
 
-def _entry(made: Made, cache: ReleaseCache) -> Entry:
+def _entry(made: Made, stamp: Stamp) -> Entry:
     entry = Entry(
         identity=made.bodies[IDENTITY],
         tag_base=made.tag_base,
-        stamp=replace(cache.stamp, production_date=made.production_date),
+        stamp=replace(stamp, production_date=made.production_date),
         route=made.route,
         is_carried=made.is_carried,
     )

@@ -1,5 +1,5 @@
-"""`python -m api.preparer_process FD LOG_LEVEL`: makes a release's first answers for the process that serves, when nobody else
-needs the processor.
+"""`python -m api.preparer_process FD LOG_LEVEL gives-way|as-anybody`: makes a release's first answers for the process that serves,
+when nobody else needs the processor.
 
 Ends when the serving process closes its end of the connection, however that process ended.
 """
@@ -19,9 +19,10 @@ def step_back() -> None:
             os.nice(19)
 
 
-def main(descriptor: int, log_level: str) -> int:
+def main(descriptor: int, log_level: str, priority: str) -> int:
     """Does one task after another until the connection ends."""
-    step_back()
+    if priority == "gives-way":
+        step_back()
     # A terminal's interrupt is for the server, which lets requests in flight end first.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Imported at low priority.
@@ -49,4 +50,4 @@ def main(descriptor: int, log_level: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), sys.argv[2]))
+    sys.exit(main(int(sys.argv[1]), sys.argv[2], sys.argv[3]))

@@ -1,6 +1,6 @@
 """What is made of a release before it is switched to: first answers of each subject, and what callers asked of the last release."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -46,17 +46,19 @@ class Preparation:
         self._subjects = subjects
 
     def fill(self, cache: ReleaseCache, release: OpenRelease, asked: Sequence[Key]) -> None:
-        """Fills a release's cache; `asked` are answers to make again, the last used one last."""
+        """Fills a release's cache with what it lacks; `asked` are answers to make again, the last used one last."""
         for scope in self.scopes:
-            cache.warm(self.first(release, scope))
-        for key, entry in self.again(release, asked):
+            if scope.key not in cache.incomplete:
+                cache.warm(self.first(release, scope, cache))
+        for key, entry in self.again(release, [key for key in asked if key not in cache]):
             cache.put(key, entry)
 
-    def first(self, release: OpenRelease, scope: Scope) -> Iterator[tuple[Key, Entry]]:
-        """What callers of the scope ask for first."""
+    def first(self, release: OpenRelease, scope: Scope, known: Container[Key] = ()) -> Iterator[tuple[Key, Entry]]:
+        """What callers of the scope ask for first, but what is known."""
         facts, kept = facts_of(release, scope), Kept()
         for document in self._documents(facts):
-            yield from self._made(release, facts, document, scope, kept)
+            if (scope.key, document.path, document.query) not in known:
+                yield from self._made(release, facts, document, scope, kept)
 
     def again(self, release: OpenRelease, asked: Sequence[Key]) -> Iterator[tuple[Key, Entry]]:
         """Answers that were asked for on another release, at addresses of subjects, in the scopes that are prepared for."""

@@ -6,7 +6,7 @@ Every fault is gathered and raised once, with the name of the variable, what cam
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -203,13 +203,9 @@ def bound_operator(value: str) -> str:
     return name
 
 
-# What a Python process needs to start; nothing of it is a secret.
-_OF_ANY_PROCESS = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE", "SYSTEMROOT")
-
-
-def child_environment(root: Path) -> dict[str, str]:
-    """Environment of a process of our own that imports from `root`: without any setting or secret of this one."""
-    return {name: os.environ[name] for name in _OF_ANY_PROCESS if name in os.environ} | {"PYTHONPATH": str(root)}
+def of_this_process(names: Iterable[str]) -> dict[str, str]:
+    """The variables of this process that a process of its own needs to start; never those of settings."""
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def quiet_exporters() -> None:
