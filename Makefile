@@ -65,10 +65,15 @@ TYPES ?= var/types/api.d.ts
 types: $(NODE_TOOLS) ## write TypeScript types of the API to TYPES (var/types/api.d.ts)
 	@mkdir -p "$(dir $(TYPES))" && tests/node/node_modules/.bin/openapi-typescript docs/openapi-v1.json -o "$(TYPES)"
 
+# The tests start our processes a hundred times: compiled once, whatever the environment says of writing bytecode.
+COMPILE = $(BIN)/python -m compileall -q -j 2 api pipelines warehouse tests/integration
+
 test: $(CLIENTS) $(NODE_TOOLS) ## run every test but the heavy proofs
+	@$(COMPILE)
 	@$(BIN)/python -m pytest -n auto
 
 test-all: $(CLIENTS) $(NODE_TOOLS) ## run every test, heavy proofs too
+	@$(COMPILE)
 	@$(BIN)/python -m pytest -n auto -m "slow or not slow"
 
 bench-ingest: $(CLIENTS) ## measure the clients against other people's, side by side; minutes

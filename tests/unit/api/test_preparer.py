@@ -205,7 +205,9 @@ def test_process_when_it_is_killed_meanwhile_then_that_is_said_and_the_next_is_w
     assert filled(preparer, release) != first
 
 
-@pytest.mark.parametrize("patience", [Patience(60, 0.3, 60), Patience(60, 60, 0.3)])
+@pytest.mark.parametrize(
+    "patience", [Patience(60, 0.3, 60), pytest.param(Patience(60, 60, 0.3), marks=pytest.mark.slow)]
+)
 def test_process_when_it_is_silent_then_is_waited_for_so_long_and_ended(
     release: OpenRelease, preparer: Preparer, patience: Patience
 ) -> None:
@@ -336,4 +338,8 @@ def test_answer_when_it_was_asked_for_then_the_next_release_has_it_ready_and_the
             again = api.body(asked)
             assert again["dataVersion"] == release_id
             assert again["networks"].keys() == before[asked]["networks"].keys()
+        apart = api.edge.desk._apart
+        assert apart is not None and apart.process_id is not None
+        process_id = apart.process_id
+    assert has_ended(process_id)  # with the server
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
