@@ -86,8 +86,6 @@ class Desk:
         """Follows the pointer and the status file; True when another release is served from now on."""
         self.shared.follow()
         moved = self.reader.refresh()
-        if self._apart is not None:
-            self._apart.rest()
         if moved:
             with self.reader.lease() as release:
                 self.current = release.extras[CACHE]
@@ -100,6 +98,8 @@ class Desk:
         self.freshness.follow(
             self.current.facts if self.current else None, is_held=pointer is not None and pointer.is_held
         )
+        if self._apart is not None:
+            self._apart.rest()
         return moved
 
     def hurry(self) -> None:

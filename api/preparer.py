@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -154,7 +155,8 @@ class Preparer:
             connection.close()
         if process is not None:
             process.kill()  # it holds nothing that needs to be put away
-            process.wait(STOP_SECONDS)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_SECONDS)
 
     def _task(self, release_id: str, asked: Sequence[Key]) -> Task:
         limited = (scope.assets for scope in self._preparation.scopes)
