@@ -83,5 +83,9 @@ class StorageFault(WarehouseError):
     """Object storage could not be asked, or said no; the message names the blob and the reason, never a credential."""
 
 
+class StorageSilent(StorageFault):
+    """Object storage gave no answer: whether it did what was asked is not known."""
+
+
 class StorageConflict(WarehouseError):
     """A conditional write of a blob lost: somebody else wrote it first."""

@@ -6,21 +6,26 @@ The drivers are obstore's own. Light: obstore is imported when a store is opened
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from warehouse.errors import StorageConflict, StorageFault
+from warehouse.errors import StorageConflict, StorageFault, StorageSilent
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
+T = TypeVar("T")
 # The settings pass on the environment's names of a scheme; the drivers know them in lower case.
 _FAMILIES = {"az": "AZURE_STORAGE_", "s3": "AWS_"}
 _ENDPOINTS = ("azure_storage_endpoint", "aws_endpoint_url")
+_NO_ANSWER = "no answer"
+PAUSE_SECONDS = 0.2
 _PART = 8 * 1024 * 1024
 _STATUS = re.compile(r"status code: (\d{3}[^:<]*)")
 _CODE = re.compile(r"<Code>([A-Za-z0-9]+)</Code>")
@@ -146,9 +151,12 @@ class NotModified(Exception):
 class Objects:
     """The blobs of one place. Thread-safe. Names are relative, with slashes. Raises StorageFault where nothing else is said."""
 
-    def __init__(self, store: "ObjectStore", place: str, transfers: "ObjectStore | None" = None) -> None:
+    def __init__(
+        self, store: "ObjectStore", place: str, transfers: "ObjectStore | None" = None, retries: int = 0
+    ) -> None:
         self._store = store
         self._transfers = transfers or store
+        self._retries = retries
         self.place = place
 
     def __repr__(self) -> str:
@@ -167,7 +175,7 @@ class Objects:
 
     def write(self, name: str, content: bytes) -> str:
         """Replace a blob whatever it holds; its new tag."""
-        return self._put(name, content, "overwrite")
+        return self._again(lambda: self._put(name, content, "overwrite"))
 
     def create(self, name: str, content: bytes) -> str:
         """Write a blob that is not there yet. Raises StorageConflict where it is."""
@@ -186,14 +194,23 @@ class Objects:
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete blobs; one that is not there is as good as deleted."""
+        for name in names:
+            self._again(partial(self._delete, name))
+
+    def _delete(self, name: str) -> None:
         import obstore
 
-        for name in names:
-            with self._asking("delete", name):
-                try:
-                    obstore.delete(self._store, name)
-                except FileNotFoundError:
-                    continue
+        with self._asking("delete", name), suppress(FileNotFoundError):
+            obstore.delete(self._store, name)
+
+    def _again(self, work: Callable[[], T]) -> T:
+        """Does once more what got no answer and may be done twice: the driver itself does so for reads only."""
+        for attempt in range(1, self._retries + 1):
+            try:
+                return work()
+            except StorageSilent:
+                time.sleep(PAUSE_SECONDS * attempt)
+        return work()
 
     def list(self, prefix: str = "", *, before: str | None = None) -> list[Listed]:
         """Blobs below the folder `prefix` in order of name, up to the name `before` where one is given."""
@@ -272,7 +289,9 @@ class Objects:
             if _has_no_container(fault):
                 raise StorageFault(f"{self.place} does not exist: create the container first") from None
             # The driver's own text holds request addresses, and with them signatures.
-            raise StorageFault(f"could not {what} {self.place}/{name}: {_reason(fault)}") from None
+            reason = _reason(fault)
+            kind = StorageSilent if reason.startswith(_NO_ANSWER) else StorageFault
+            raise kind(f"could not {what} {self.place}/{name}: {reason}") from None
 
 
 def _has_no_container(fault: Exception) -> bool:
@@ -285,7 +304,7 @@ def _reason(fault: Exception) -> str:
     if found:
         return ", ".join(found)
     kind = _KIND.search(text)
-    return f"no answer ({kind.group(1).lower()})" if kind else f"the driver said {type(fault).__name__}"
+    return f"{_NO_ANSWER} ({kind.group(1).lower()})" if kind else f"the driver said {type(fault).__name__}"
 
 
 def open_objects(place: Location, patience: Patience = PATIENT) -> Objects:
@@ -311,6 +330,6 @@ def open_objects(place: Location, patience: Patience = PATIENT) -> Objects:
         )
 
     try:
-        return Objects(opened(patience.read), place.url, opened(patience.transfer))
+        return Objects(opened(patience.read), place.url, opened(patience.transfer), patience.retries)
     except BaseError as fault:
         raise StorageFault(f"{place} cannot be opened: {type(fault).__name__}") from None

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Timer
 from typing import Any
 
 import polars as pl
@@ -28,10 +28,10 @@ from tests.integration.releases_full_disk import litter
 from tests.integration.releases_processes import Process
 from tests.integration.s3 import S3, s3
 from warehouse.__main__ import main as warehouse
-from warehouse.errors import PointerMoved, StorageConflict, StorageFault
+from warehouse.errors import PointerMoved, StorageConflict, StorageFault, StorageSilent
 from warehouse.manifest import read_manifest
 from warehouse.mirror import LOCK, MARK, Mirror
-from warehouse.object_store import BRISK, location, open_objects
+from warehouse.object_store import BRISK, PATIENT, location, open_objects
 from warehouse.pointer import history, read_pointer
 from warehouse.release import release_ids, show_release
 from warehouse.release_files import DATABASE, MANIFEST, releases_dir
@@ -345,11 +345,30 @@ def test_upload_when_the_line_breaks_midway_then_a_fault_names_it_and_the_next_r
         first = publishers[0].publish(0, url, folder, proxy.port)
         proxy.break_after(100_000)
         broken = publishers[0].publish(1, url, folder, proxy.port)
-        assert broken["kind"] == "StorageFault" and url in broken["fault"]
+        assert broken["kind"] == "StorageSilent" and url in broken["fault"]
         proxy.mend()
         pointer = replica(storage, url, tmp_path / "replica").pull()
         assert pointer is not None and pointer.release_id == first["release"]
         assert publishers[0].publish(1, url, folder, proxy.port)["active"]
+
+
+def test_request_when_its_connection_is_closed_without_an_answer_then_asked_again_where_twice_is_as_good_as_once(
+    storage: Storage,
+) -> None:
+    url = storage.lake_url()
+    with Proxy(storage.port) as proxy:
+        patient, brisk = (open_objects(storage.place(url, proxy.port), patience) for patience in (PATIENT, BRISK))
+        patient.write("x", b"1")
+        proxy.break_after(0)
+        with pytest.raises(StorageSilent, match="no answer"):
+            brisk.delete(["x"])
+        for work in (lambda: patient.write("x", b"2"), lambda: patient.delete(["x"])):
+            proxy.break_after(0)
+            mending = Timer(0.3, proxy.mend)
+            mending.start()
+            work()
+            mending.join()
+        assert patient.read("x") is None
 
 
 def test_replica_when_the_blob_is_damaged_then_refused_and_the_last_good_one_stays(
