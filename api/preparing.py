@@ -91,7 +91,7 @@ class Preparation:
     ) -> Iterator[tuple[Key, Entry]]:
         """The answer; nothing where it is an error or cannot be made."""
         try:
-            arguments = {**defaults(document.allowed), **document.arguments}
+            arguments = defaults(document.allowed, **document.arguments)
             view = open_view(release, facts, arguments, document.allowed, self.default_units, scope, kept)
             entry = Entry(
                 identity=msgspec.json.encode(document.build(view)),

@@ -13,6 +13,7 @@ import polars as pl
 
 from pipelines import site_settings as stated
 from pipelines import site_tables as t
+from pipelines.transforms.potential import METHODS
 from warehouse.catalog.columns import NETWORKS
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -103,8 +104,8 @@ def load(operator: str) -> Site:
         stated.check_zone(row["zone"], f"zone of {row['facility_id']}", faults)
     methods = tuple(settings.get("potential", {}).get("methods", ("ec", "well_test", "p75_full_days", "target")))
     for method in methods:
-        if method not in stated.POTENTIAL_METHODS:
-            faults.add(stated.FILE, None, "potential.methods", f"{method!r} is not one of {stated.POTENTIAL_METHODS}")
+        if method not in METHODS:
+            faults.add(stated.FILE, None, "potential.methods", f"{method!r} is not one of {METHODS}")
     absent = settings.get("absent_days", "unknown")
     if absent not in ("unknown", "down"):
         faults.add(stated.FILE, None, "absent_days", f"{absent!r} is not unknown or down")

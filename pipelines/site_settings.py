@@ -13,15 +13,6 @@ import msgspec
 from pipelines.site_tables import Faults
 
 FILE = "operator.toml"
-POTENTIAL_METHODS = (
-    "ec",
-    "well_test",
-    "p75_full_days",
-    "last_full_day",
-    "month_average",
-    "nameplate",
-    "target",
-)
 SOURCES = ("energy_components", "pi", "sharepoint")
 
 

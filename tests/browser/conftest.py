@@ -1,6 +1,5 @@
 """Chromium, the API as a process, and a server of static pages of another origin; all on loopback, all stopped."""
 
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,14 +35,6 @@ def browser() -> Iterator[Any]:
             yield chromium
         finally:
             chromium.close()
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -18,7 +18,8 @@ import pytest
 from api.app import create_app
 from api.openapi import document
 from api.settings import Settings
-from tests.browser.conftest import free_port, pages
+from pipelines.demo_processes import free_port
+from tests.browser.conftest import pages
 from tests.browser.page_build import ROOT, built, needed, node_tools, prepared, run
 from tests.integration.releases_marked import CAPACITY, marked_request, marked_tables
 from warehouse.build_publish import build_and_publish

@@ -24,6 +24,8 @@ from typing import Self
 
 import pytest
 
+from pipelines.demo_processes import free_port
+from tests.listening import until_listening
 from warehouse.object_store import Location, location
 
 PROGRAM = Path(__file__).resolve().parents[1] / "node" / "node_modules" / ".bin" / "azurite-blob"
@@ -75,13 +77,6 @@ class Azurite:
         return f"az://{container}/site/a"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def azurite(log: Path) -> Iterator[Azurite]:
     """The emulator, once it answers; stopped with the block."""
@@ -98,13 +93,7 @@ def azurite(log: Path) -> Iterator[Azurite]:
     with log.open("wb") as stream:
         process = subprocess.Popen(command, cwd=log.parent, stdout=stream, stderr=stream, start_new_session=True)
         try:
-            while True:
-                assert process.poll() is None, log.read_text()
-                with socket.socket() as caller:
-                    if caller.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(0.05)  # until the socket is there
+            until_listening(process, port, log)
             yield Azurite(port)
         finally:
             with suppress(ProcessLookupError):

@@ -17,7 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.unit.api.test_server import free_port, wait_until_it_answers
+from pipelines.demo_processes import free_port
+from tests.unit.api.test_server import wait_until_it_answers
 
 ROOT = Path(__file__).parents[2]
 NODE = ROOT / "tests" / "node"

@@ -3,13 +3,15 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
+
+from pipelines.demo_processes import free_port
+from tests.listening import until_listening
 
 ROOT = Path(__file__).resolve().parents[2]
 # Asked for a line, it answers with what it reads from the file that it keeps open.
@@ -109,9 +111,7 @@ def served(warehouse: Path, log: Path, **more: str) -> Iterator[int]:
 @contextmanager
 def started(warehouse: Path, log: Path, **more: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """As `served`, with the server's process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     environment = {
         "PATH": os.environ["PATH"],
         "PORT": str(port),
@@ -125,15 +125,7 @@ def started(warehouse: Path, log: Path, **more: str) -> Iterator[tuple[subproces
             [sys.executable, "-m", "api"], cwd=ROOT, env=environment, stdout=stream, stderr=stream
         )
         try:
-            while True:
-                assert process.poll() is None, log.read_text()
-                with socket.socket() as caller:
-                    if caller.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                try:
-                    process.wait(0.05)  # until the socket is there
-                except subprocess.TimeoutExpired:
-                    continue
+            until_listening(process, port, log)
             yield process, port
         finally:
             process.send_signal(signal.SIGTERM)

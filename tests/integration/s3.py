@@ -2,11 +2,10 @@
 
 import os
 import secrets
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.azurite import free_port
+from pipelines.demo_processes import free_port
+from tests.listening import until_listening
 from warehouse.object_store import Location, location
 
 # One request after the other: Moto looks at a tag and writes in two steps, which S3 does in one.
@@ -70,13 +70,7 @@ def s3(log: Path) -> Iterator[S3]:
     with log.open("wb") as stream:
         process = subprocess.Popen([sys.executable, "-c", SERVER, str(port)], stdout=stream, stderr=stream)
         try:
-            while True:
-                assert process.poll() is None, log.read_text()
-                with socket.socket() as caller:
-                    if caller.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(0.05)  # until the socket is there
+            until_listening(process, port, log)
             yield S3(port)
         finally:
             process.kill()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ import polars as pl
 import pytest
 
 from pipelines import settings
+from pipelines.demo_processes import free_port
 from pipelines.doctor.__main__ import main
 from pipelines.doctor.examination import Examination, Row
 from pipelines.doctor.examine import examine
@@ -101,12 +101,6 @@ def failed(rows: dict[str, Row], check: str, result: str, advice: str) -> None:
 
 def system(running: Running, source: str) -> System:
     return running.servers[source].system
-
-
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
 
 
 @pytest.mark.parametrize("source", ["energy_components", "sharepoint", "pi"])

@@ -15,7 +15,8 @@ import httpx
 import polars as pl
 import pytest
 
-from tests.unit.api.test_server import ROOT, free_port, wait_until_it_answers
+from pipelines.demo_processes import free_port
+from tests.unit.api.test_server import ROOT, wait_until_it_answers
 from tests.unit.warehouse.frames import OPERATOR, inputs_of, publish_tiny, tiny_release_tables
 from warehouse.manifest import InputPartition
 

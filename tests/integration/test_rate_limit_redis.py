@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.releases_processes import Publisher, said, served
+from tests.listening import until_listening
 
 SERVER = shutil.which("redis-server")
 
@@ -48,11 +49,7 @@ class Redis:
             str(self.folder),
         ]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
-        while True:
-            assert self.process.poll() is None
-            with socket.socket() as caller:
-                if caller.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+        until_listening(self.process, self.port)
 
     def stop(self) -> None:
         if self.process is not None:

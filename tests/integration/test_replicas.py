@@ -21,7 +21,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.azurite import Azurite, Proxy, azurite, free_port
+from pipelines.demo_processes import free_port
+from tests.integration.azurite import Azurite, Proxy, azurite
 from tests.integration.releases_marked import ADDRESSES, marked_request, marked_tables, marks_of
 from tests.integration.releases_processes import ROOT
 from warehouse.build_publish import build_and_publish
