@@ -64,17 +64,21 @@ class Stamp:
         """The stamp of an answer about the production day."""
         return cls(facts.release_id, facts.last_modified, production_date, thresholds(facts.sources))
 
+    @cached_property
+    def headers(self) -> tuple[Header, ...]:
+        """Those of every answer with this stamp."""
+        return (
+            (b"last-modified", self.last_modified.encode()),
+            (b"data-version", self.release_id.encode()),
+            (b"production-date", self.production_date.isoformat().encode()),
+            REVALIDATE,
+            VARY,
+        )
+
 
 def validators(stamp: Stamp, tag: str) -> tuple[Header, ...]:
     """Headers that a 200 and its 304 share."""
-    return (
-        (b"etag", f'"{tag}"'.encode()),
-        (b"last-modified", stamp.last_modified.encode()),
-        (b"data-version", stamp.release_id.encode()),
-        (b"production-date", stamp.production_date.isoformat().encode()),
-        REVALIDATE,
-        VARY,
-    )
+    return ((b"etag", f'"{tag}"'.encode()), *stamp.headers)
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,13 @@ from litestar import Request
 from api import parameters
 from api.caching import Key, ReleaseCache, Stamp
 from api.callers import Scope, caller_of
+from api.facts import ReleaseFacts
 from api.freshness import FreshnessClock
 from api.parameters import Parameter
 from api.preparer import Patience, Preparer, PreparerFault, PreparerLate
 from api.preparing import Preparation
 from api.problems import Problem
+from api.scoping import FACTS
 from api.scoping import facts_of as facts_of
 from api.settings import Settings
 from api.storage import SharedReleases
@@ -33,6 +35,7 @@ from warehouse.errors import (
     ReleaseNotFound,
     SyntheticRefused,
 )
+from warehouse.manifest import Manifest
 from warehouse.reader import ReleaseReader
 from warehouse.reader_release import OpenRelease
 from warehouse.release import active_at
@@ -65,12 +68,15 @@ class Desk:
         self._apart = apart
         self.patience = Patience()
         self._seconds = 0.0  # that it took this process to make a release's answers, the last time
+        self._coming: ReleaseCache | None = None  # made elsewhere for the release that is opened next
+        self._is_whole = False
         self.freshness = FreshnessClock(settings.warehouse_dir)
         self.reader = ReleaseReader(
             settings.warehouse_dir,
             operator=settings.operator,
             allow_synthetic=settings.allow_synthetic,
             on_open=[self._open],
+            vouch=self._made_apart,
         )
         self.current: ReleaseCache | None = None
         self._pool = ThreadPoolExecutor(settings.query_threads, thread_name_prefix="query")
@@ -114,29 +120,46 @@ class Desk:
             self._apart.close()
         self.reader.close()
 
-    def _open(self, release: OpenRelease) -> None:
-        """Runs before the switch: reads the facts and makes the answers that callers ask for first."""
-        cache = ReleaseCache(facts_of(release), self.settings.cache_bytes)
-        asked = self.current.asked(AGAIN) if self.current else []
-        if not self._filled_apart(cache, asked):
-            is_empty, begun = not len(cache), time.monotonic()
-            self.preparation.fill(cache, release, asked)
-            if is_empty:
-                self._seconds = time.monotonic() - begun
-        release.extras[CACHE] = cache
+    def _made_apart(self, manifest: Manifest) -> bool:
+        """Runs before a release is opened: has its file verified and its answers made elsewhere, while requests are served.
 
-    def _filled_apart(self, cache: ReleaseCache, asked: Sequence[Key]) -> bool:
-        """Has the answers made while requests are served; whether all of them were."""
-        if self._apart is None or self.current is None:
-            return False  # nobody is disturbed before the first release is served
+        Whether the file was verified; not all answers may have been made.
+        """
+        self._coming, self._is_whole = None, False
+        # Nobody is disturbed before the first release is served; a release that was refused once is looked at here.
+        if self._apart is None or self.current is None or self.reader.fault is not None:
+            return False
+        patience = self.patience.for_work_of(self._seconds, manifest.database.size)
         try:
-            self._apart.fill(cache, asked, self.patience.for_work_of(self._seconds))
+            self._apart.fill(manifest.release_id, self._asked(), patience, self._opened_apart)
+            self._is_whole = True
         except PreparerFault as fault:
             # Others take the processor: that is no fault, and the release must not wait for them.
             level = logging.INFO if isinstance(fault, PreparerLate) else logging.WARNING
             logger.log(level, "answers prepared beside requests", extra={"fields": {"fault": str(fault)}})
-            return False
-        return True
+        return self._coming is not None
+
+    def _opened_apart(self, facts: ReleaseFacts) -> ReleaseCache:
+        self._coming = ReleaseCache(facts, self.settings.cache_bytes)
+        return self._coming
+
+    def _asked(self) -> Sequence[Key]:
+        """What callers asked of the release in force beyond its first answers."""
+        return self.current.asked(AGAIN) if self.current else []
+
+    def _open(self, release: OpenRelease) -> None:
+        """Runs before the switch: makes the answers that callers ask for first, as far as they are not there."""
+        cache, self._coming = self._coming, None
+        if cache is None:
+            begun = time.monotonic()
+            cache = ReleaseCache(facts_of(release), self.settings.cache_bytes)
+            self.preparation.fill(cache, release, self._asked())
+            self._seconds = time.monotonic() - begun
+        else:
+            release.extras[FACTS] = cache.facts
+            if not self._is_whole:
+                self.preparation.fill(cache, release, self._asked())
+        release.extras[CACHE] = cache
 
     async def run(self, work: Callable[[], Body]) -> Body:
         """Runs work that queries on one of the query threads. Raises Problem timeout where it takes too long or was cut short."""

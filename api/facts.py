@@ -20,7 +20,8 @@ class SourceAge:
 
 @dataclass(frozen=True)
 class ReleaseFacts:
-    """Facts of one release. `days` maps each production day to its record status and target version."""
+    """Facts of one release. `days` maps each production day to its record status and target version, `assets` each hub and
+    facility to the asset that it belongs to."""
 
     release_id: str
     operator: str
@@ -30,6 +31,7 @@ class ReleaseFacts:
     latest_day: date
     days: Mapping[date, tuple[str | None, str | None]]
     identifiers: Mapping[str, frozenset[str]]
+    assets: Mapping[str, str]
     sources: tuple[SourceAge, ...]
 
     @property
@@ -57,16 +59,21 @@ def limited_facts(release: OpenRelease, whole: ReleaseFacts, assets: frozenset[s
     Days, instants and sources are the release's: a day on which the caller sees nothing is a day all the same.
     """
     own = _days(release, assets)
-    return replace(
-        whole, identifiers=_identifiers(release, assets), days={day: own.get(day, (None, None)) for day in whole.days}
-    )
+    identifiers, owners = _identifiers(release, assets)
+    days = {day: own.get(day, (None, None)) for day in whole.days}
+    return replace(whole, identifiers=identifiers, assets=owners, days=days)
 
 
-def _identifiers(release: OpenRelease, assets: frozenset[str] | None) -> Mapping[str, frozenset[str]]:
+def _identifiers(
+    release: OpenRelease, assets: frozenset[str] | None
+) -> tuple[Mapping[str, frozenset[str]], Mapping[str, str]]:
     found: dict[str, set[str]] = {}
+    owners: dict[str, str] = {}
     for row in release.query("identifier_list", assets=assets):
         found.setdefault(row["kind"], set()).add(row["id"])
-    return {kind: frozenset(ids) for kind, ids in found.items()}
+        if row["asset_id"] is not None:
+            owners[row["id"]] = row["asset_id"]
+    return {kind: frozenset(ids) for kind, ids in found.items()}, owners
 
 
 def _days(release: OpenRelease, assets: frozenset[str] | None) -> Mapping[date, tuple[str | None, str | None]]:
@@ -77,6 +84,7 @@ def _days(release: OpenRelease, assets: frozenset[str] | None) -> Mapping[date, 
 def read_facts(release: OpenRelease) -> ReleaseFacts:
     """Reads the facts with three queries; cost grows with the number of days only."""
     manifest = release.manifest
+    identifiers, owners = _identifiers(release, None)
     return ReleaseFacts(
         release_id=release.release_id,
         operator=manifest.operator,
@@ -85,7 +93,8 @@ def read_facts(release: OpenRelease) -> ReleaseFacts:
         as_of=_utc(manifest.as_of_utc) if manifest.as_of_utc else None,
         latest_day=manifest.latest_production_date,
         days=_days(release, None),
-        identifiers=_identifiers(release, None),
+        identifiers=identifiers,
+        assets=owners,
         sources=tuple(
             SourceAge(row["source"], row["data_as_of_utc"], timedelta(seconds=row["sla_seconds"]))
             for row in release.query("source_freshness")

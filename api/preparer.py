@@ -6,7 +6,7 @@ The process is started for a switch, waits some time for the next one and is the
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import Pipe
@@ -15,28 +15,36 @@ from pathlib import Path
 from threading import Event, Lock, Timer
 
 from api.caching import Entry, Key, ReleaseCache, Stamp, build_id
+from api.facts import ReleaseFacts
 from api.negotiation import IDENTITY
-from api.preparer_messages import Made, PartDone, Refused, Task, encode, read_answer
+from api.preparer_messages import Answer, Made, Opened, Refused, Task, encode, read_answers
 from api.preparing import Preparation
 from api.settings import Settings, of_this_process
 
 LINGER_SECONDS = 60.0
 STOP_SECONDS = 5.0
+# Bytes that even a slow processor hashes, and a slow disk reads.
+VERIFIED_PER_SECOND = 100_000_000
 # What a Python process needs to start; nothing of it is a setting or a secret.
 _OF_ANY_PROCESS = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE", "SYSTEMROOT")
 
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds that a release waits: for a process that is started, between two answers, and for all of them beside the start."""
+    """Seconds that a release waits: for a process that is started, for a file to be verified, between two answers, and for
+    all of them beside start and verification."""
 
     start: float = 2.0
     silence: float = 0.5
     whole: float = 2.0
+    verifying: float = 0.0
 
-    def for_work_of(self, seconds: float) -> "Patience":
-        """At least this much, and as much as work takes that the serving process needs so many seconds for."""
-        return Patience(self.start, max(self.silence, seconds / 2), max(self.whole, 2 * seconds))
+    def for_work_of(self, seconds: float, size: int) -> "Patience":
+        """At least this much, and as much as work takes that the serving process needs so many seconds for, on a file of
+        that many bytes."""
+        return Patience(
+            self.start, max(self.silence, seconds / 2), max(self.whole, 2 * seconds), size / VERIFIED_PER_SECOND
+        )
 
 
 class PreparerFault(Exception):
@@ -48,7 +56,8 @@ class PreparerLate(PreparerFault):
 
 
 class Preparer:
-    """Fills caches with what its process makes. `fill` and `rest` belong to one thread; `stop` may be called by any.
+    """Has its process verify releases, and fills caches with what it makes. `fill` and `rest` belong to one thread; `stop` may
+    be called by any.
 
     `gives_way=False` lets the process compete for the processor as any other.
     """
@@ -69,15 +78,21 @@ class Preparer:
         process = self._process
         return process.pid if process is not None else None
 
-    def fill(self, cache: ReleaseCache, asked: Sequence[Key], patience: Patience) -> None:
-        """Fills a release's cache. Raises PreparerFault, and the cache then holds what was made until then."""
+    def fill(
+        self, release_id: str, asked: Sequence[Key], patience: Patience, opened: Callable[[ReleaseFacts], ReleaseCache]
+    ) -> None:
+        """Has the release's file verified, and fills the cache that `opened` makes as soon as it is.
+
+        Raises PreparerFault; a cache that was made then holds what was made until then.
+        """
         try:
             process, connection, is_new = self._running()
         except OSError as fault:
             raise PreparerFault(f"no process could be started: {fault}") from fault
         talk = _Talk(process, connection, patience, is_new=is_new)
         try:
-            connection.send_bytes(encode(self._task(cache.facts.release_id, asked)))
+            connection.send_bytes(encode(self._task(release_id, asked)))
+            cache = opened(talk.opened())
             for _ in self._preparation.scopes:
                 part = talk.part(cache.stamp)
                 cache.warm(part)
@@ -181,11 +196,13 @@ class _Talk:
         self._process = process
         self._connection = connection
         self._patience = patience
-        self._silence = patience.start if is_new else patience.silence
+        before = (patience.start if is_new else 0.0) + patience.verifying
+        self._silence = max(before, patience.silence)
+        self._answers = self._received()
         self._begun = time.monotonic()
         self._late = Event()
         # Silence is seen between answers; this one sees a process that stops amid one.
-        self._watchdog = Timer(patience.whole + (patience.start if is_new else 0.0), self._give_up)
+        self._watchdog = Timer(patience.whole + before, self._give_up)
         self._watchdog.daemon = True
         self._watchdog.start()
 
@@ -199,22 +216,34 @@ class _Talk:
         """Since the task was given."""
         return time.monotonic() - self._begun
 
+    def opened(self) -> ReleaseFacts:
+        """The facts of the release, once its file is verified."""
+        answer = next(self._answers)
+        if not isinstance(answer, Opened):
+            raise PreparerFault(f"the process began with {type(answer).__name__}")
+        return answer.facts
+
     def part(self, stamp: Stamp) -> Iterator[tuple[Key, Entry]]:
         """One part of the answers."""
-        while True:
-            if not self._connection.poll(self._silence):
-                self._give_up()
-            answer = read_answer(self._connection.recv_bytes())
-            self._silence = self._patience.silence
-            if isinstance(answer, PartDone):
-                return
-            if isinstance(answer, Refused):
-                raise PreparerFault(answer.reason)
+        for answer in self._answers:
+            if not isinstance(answer, Made):
+                return  # PartDone
             yield answer.key, _entry(answer, stamp)
 
     def end(self) -> None:
         """Nothing is waited for any more."""
         self._watchdog.cancel()
+
+    def _received(self) -> Iterator[Answer]:
+        while True:
+            if not self._connection.poll(self._silence):
+                self._give_up()
+            frame = read_answers(self._connection.recv_bytes())
+            self._silence = self._patience.silence
+            for answer in frame:
+                if isinstance(answer, Refused):
+                    raise PreparerFault(answer.reason)
+                yield answer
 
     def _give_up(self) -> None:
         self._late.set()
@@ -222,10 +251,12 @@ class _Talk:
 
 
 def _entry(made: Made, stamp: Stamp) -> Entry:
+    if made.production_date != stamp.production_date:
+        stamp = replace(stamp, production_date=made.production_date)
     entry = Entry(
         identity=made.bodies[IDENTITY],
         tag_base=made.tag_base,
-        stamp=replace(stamp, production_date=made.production_date),
+        stamp=stamp,
         route=made.route,
         is_carried=made.is_carried,
     )

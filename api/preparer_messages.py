@@ -1,6 +1,7 @@
-"""What the serving process and its preparer say to each other: MessagePack, one message a frame.
+"""What the serving process and its preparer say to each other: MessagePack, a task a frame and several answers a frame.
 
-A task is answered by its parts in order, each closed by PartDone: one for every prepared scope, then what is made again.
+A task is answered by Opened and then by its parts in order, each closed by PartDone: one for every prepared scope, then what
+is made again.
 """
 
 from datetime import date
@@ -8,6 +9,7 @@ from datetime import date
 import msgspec
 
 from api.caching import Key
+from api.facts import ReleaseFacts
 from api.units import Units
 
 
@@ -22,6 +24,12 @@ class Task(msgspec.Struct, frozen=True, array_like=True):
     scopes: list[list[str]]
     release_id: str
     asked: list[Key]
+
+
+class Opened(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """The release's file is what its manifest says, and answers questions."""
+
+    facts: ReleaseFacts
 
 
 class Made(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -46,7 +54,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True, array_like=True):
     reason: str
 
 
-Answer = Made | PartDone | Refused
+Answer = Opened | Made | PartDone | Refused
 encode = msgspec.msgpack.Encoder().encode
 read_task = msgspec.msgpack.Decoder(Task).decode
-read_answer = msgspec.msgpack.Decoder(Answer).decode
+read_answers = msgspec.msgpack.Decoder(list[Answer]).decode

@@ -29,7 +29,7 @@ def main(descriptor: int, log_level: str, priority: str) -> int:
     from multiprocessing.connection import Connection
 
     from api import preparer_messages as messages
-    from api.preparer_work import answers
+    from api.preparer_work import answers, frames
     from api.telemetry import configure_logging, logger
 
     configure_logging(log_level)
@@ -40,13 +40,13 @@ def main(descriptor: int, log_level: str, priority: str) -> int:
         except (EOFError, OSError):
             return 0
         try:
-            for answer in answers(task):
-                connection.send_bytes(messages.encode(answer))
+            for frame in frames(answers(task)):
+                connection.send_bytes(messages.encode(frame))
         except BrokenPipeError:
             return 0
         except Exception as fault:  # noqa: BLE001 - the serving process prepares the answers itself and says why
             logger.debug("task failed", exc_info=fault)
-            connection.send_bytes(messages.encode(messages.Refused(f"{type(fault).__name__}: {fault}")))
+            connection.send_bytes(messages.encode([messages.Refused(f"{type(fault).__name__}: {fault}")]))
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ class StreamHub:
     def _opened(self, release: OpenRelease) -> None:
         """Before a switch: notes what the release's answers hold. Never keeps a release out of service."""
         try:
-            self._contents[release.release_id] = contents(release, release.extras[CACHE])
+            self._contents[release.release_id] = contents(release.extras[CACHE])
             self._contents.move_to_end(release.release_id)
         except Exception as fault:  # noqa: BLE001 - clients are then told that everything changed
             logger.error("changes of a release not known", exc_info=fault)

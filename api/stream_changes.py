@@ -13,7 +13,6 @@ from typing import Any
 from api.caching import ReleaseCache
 from api.callers import EVERYTHING, Scope
 from api.operations import KEY, Operation
-from warehouse.reader_release import OpenRelease
 
 ALL = "/api/v1"
 # Answers of the moment that change with every release, though none is made from it.
@@ -50,9 +49,8 @@ WHOLE = EVERYTHING.key
 UNKNOWN = Changes({WHOLE: (ALL,)}, {})
 
 
-def contents(release: OpenRelease, cache: ReleaseCache) -> Contents:
-    """Digests of the answers that are held for the release before the switch; all queries of a path are one resource."""
-    assets = {row["id"]: row["asset_id"] for row in release.query("node_asset_list")}
+def contents(cache: ReleaseCache) -> Contents:
+    """Digests of the answers that are held for a release before the switch; all queries of a path are one resource."""
     sums: dict[str, dict[str, Any]] = {WHOLE: {}}
     owners: dict[str, str | None] = {}
     templates = set()
@@ -63,7 +61,7 @@ def contents(release: OpenRelease, cache: ReleaseCache) -> Contents:
         templates.add(template(entry.route))
         for named, segment in zip(entry.route.split("/"), path.split("/"), strict=True):
             if named.startswith("{"):
-                owners[path] = assets.get(segment)
+                owners[path] = cache.facts.assets.get(segment)
     digests = {scope: {path: d.digest() for path, d in found.items()} for scope, found in sums.items()}
     for scope in cache.incomplete - {WHOLE}:
         digests.pop(scope, None)

@@ -21,6 +21,7 @@ from warehouse.release import show_release
 from warehouse.release_files import releases_dir
 
 OnOpen = Callable[[OpenRelease], None]
+Vouch = Callable[[Manifest], bool]
 Signature = tuple[int, int, int]
 # Non-current releases kept open for `release` and `asKnownAt`.
 OTHERS = 3
@@ -30,7 +31,8 @@ class ReleaseReader:
     """Follows one warehouse. Thread-safe: leases may be taken and returned by any thread.
 
     `operator` binds the reader to one operator's releases, `allow_synthetic=False` to real ones. `on_open` hooks run on
-    a new release after it is warm and before it is switched to; one that raises keeps the old release.
+    a new release after it is warm and before it is switched to; one that raises keeps the old release. `vouch` is asked
+    before a release is opened to be switched to: True where its file was verified and asked its first questions elsewhere.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class ReleaseReader:
         operator: str | None = None,
         allow_synthetic: bool = True,
         on_open: Sequence[OnOpen] = (),
+        vouch: Vouch = lambda manifest: False,
         limits: Limits | None = None,
         book: QueryBook = BOOK,
         retry_seconds: float = 5.0,
@@ -48,6 +51,7 @@ class ReleaseReader:
         self._operator = operator
         self._allow_synthetic = allow_synthetic
         self._on_open = list(on_open)
+        self._vouch = vouch
         self._book = book
         self._retry_seconds = retry_seconds
         self._instance = Instance(releases_dir(self._warehouse_dir), limits or Limits())
@@ -130,7 +134,7 @@ class ReleaseReader:
             with self._refreshing:
                 release = self._lease_attached(release_id)
                 if release is None:
-                    release = self._open(release_id)
+                    release = self._open(self._admitted(release_id))
         evicted = None
         with self._state:
             if release is not self._current:
@@ -187,10 +191,12 @@ class ReleaseReader:
         if self._current is not None and self._current.release_id == pointer.release_id:
             self._fault = None
             return False
-        release = self._lease_attached(pointer.release_id) or self._open(pointer.release_id)
+        manifest = self._admitted(pointer.release_id)
+        is_vouched_for = self._vouch(manifest)
+        release = self._lease_attached(pointer.release_id) or self._open(manifest, is_verified=is_vouched_for)
         try:
-            self._admit(release.manifest)
-            release.warm()
+            if not is_vouched_for:
+                release.warm()
             for hook in self._on_open:
                 hook(release)
             with self._state:
@@ -214,15 +220,14 @@ class ReleaseReader:
                 release.leases += 1
             return release
 
-    def _open(self, release_id: str) -> OpenRelease:
+    def _open(self, manifest: Manifest, *, is_verified: bool = False) -> OpenRelease:
         """Verify and attach a release, leased once and retired until someone keeps it. Callers hold _refreshing."""
         if self._closed:
             raise NoRelease("the reader is closed")
-        manifest = show_release(self._warehouse_dir, release_id)
-        self._admit(manifest)
+        release_id = manifest.release_id
         directory = releases_dir(self._warehouse_dir) / release_id
         try:
-            path = verify_database(directory, manifest)
+            path = directory / manifest.database.name if is_verified else verify_database(directory, manifest)
             with self._attaching:
                 release = OpenRelease(self._instance, directory, path, manifest, self._book)
                 with self._state:
@@ -234,7 +239,9 @@ class ReleaseReader:
             raise
         return release
 
-    def _admit(self, manifest: Manifest) -> None:
+    def _admitted(self, release_id: str) -> Manifest:
+        """The manifest of a release that this reader may serve."""
+        manifest = show_release(self._warehouse_dir, release_id)
         if self._operator is not None and manifest.operator != self._operator:
             raise OperatorMismatch(
                 f"release {manifest.release_id} belongs to operator {manifest.operator}, this reader serves "
@@ -242,6 +249,7 @@ class ReleaseReader:
             )
         if manifest.is_synthetic and not self._allow_synthetic:
             raise SyntheticRefused(f"release {manifest.release_id} is synthetic: only real releases may be served here")
+        return manifest
 
     def _return(self, release: OpenRelease) -> None:
         with self._state:

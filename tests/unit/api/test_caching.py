@@ -15,6 +15,7 @@ FACTS = ReleaseFacts(
     latest_day=DAY,
     days={DAY: (None, None)},
     identifiers={},
+    assets={},
     sources=(),
 )
 

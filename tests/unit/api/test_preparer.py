@@ -6,27 +6,34 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import api.preparer as preparer_module
 from api.caching import Entry, Key, ReleaseCache, Stamp
 from api.callers import Scope
+from api.facts import ReleaseFacts
 from api.negotiation import MIN_BYTES
 from api.preparer import Patience, Preparer, PreparerFault, PreparerLate
-from api.preparer_messages import Made
+from api.preparer_messages import Answer, Made, PartDone
+from api.preparer_work import frames
 from api.preparing import Preparation
 from api.scoping import facts_of
 from api.settings import Settings
 from api.subjects import SUBJECTS
 from tests.unit.api.client import Api
 from tests.unit.warehouse.frames import publish_tiny
+from tests.unit.warehouse.test_release import flip_byte
+from warehouse.manifest import Manifest, verify_database
 from warehouse.reader import ReleaseReader
 from warehouse.reader_release import OpenRelease
+from warehouse.release import release_path
 
 EAST = Scope(frozenset({"east"}))
 ASKED: list[Key] = [
@@ -98,9 +105,27 @@ def empty(release: OpenRelease, max_bytes: int = 64 * 1024 * 1024) -> ReleaseCac
     return ReleaseCache(facts_of(release), max_bytes)
 
 
+def apart(
+    preparer: Preparer,
+    release: OpenRelease,
+    asked: Sequence[Key] = (),
+    patience: Patience = LONG,
+    max_bytes: int = 64 * 1024 * 1024,
+) -> ReleaseCache:
+    """The cache that the preparer's process filled."""
+    made: list[ReleaseCache] = []
+
+    def opened(facts: ReleaseFacts) -> ReleaseCache:
+        made.append(ReleaseCache(facts, max_bytes))
+        return made[0]
+
+    preparer.fill(release.release_id, asked, patience, opened)
+    return made[0]
+
+
 def filled(preparer: Preparer, release: OpenRelease) -> int:
     """The process that filled a cache."""
-    preparer.fill(empty(release), [], LONG)
+    apart(preparer, release)
     assert preparer.process_id is not None
     return preparer.process_id
 
@@ -123,10 +148,12 @@ def wait_until_ended(process_id: int) -> bool:
 def test_answers_when_made_apart_then_are_those_made_here_in_every_byte(
     release: OpenRelease, preparation: Preparation, scoped: Preparer
 ) -> None:
-    here, apart = empty(release), empty(release)
+    here = empty(release)
     preparation.fill(here, release, [*NEVER, *ASKED])
-    scoped.fill(apart, [*NEVER, *ASKED], LONG)
-    first, second = dict(here.prepared()), dict(apart.prepared())
+    there = apart(scoped, release, [*NEVER, *ASKED])
+    assert there.facts == here.facts
+    assert there.facts.assets["hub-alder"] == "east"
+    first, second = dict(here.prepared()), dict(there.prepared())
     assert len(first) > 30
     assert {scope for scope, _, _ in first} == {"", EAST.key}
     assert first == second  # tags, stamps, bodies and headers in every encoding
@@ -134,9 +161,9 @@ def test_answers_when_made_apart_then_are_those_made_here_in_every_byte(
         frozenset({"identity", "br", "zstd", "gzip"})
     }
     assert [entry.content for entry in first.values()] == [entry.content for entry in second.values()]
-    assert apart.size == here.size
+    assert there.size == here.size
     for key in ASKED:
-        one, other = here.get(key), apart.get(key)
+        one, other = here.get(key), there.get(key)
         assert one is not None and other is not None, key
         assert (one.identity, one.tag_base, one.stamp, one.route) == (
             other.identity,
@@ -144,20 +171,18 @@ def test_answers_when_made_apart_then_are_those_made_here_in_every_byte(
             other.stamp,
             other.route,
         )
-    assert [key for key in NEVER if here.get(key) or apart.get(key)] == []
+    assert [key for key in NEVER if here.get(key) or there.get(key)] == []
 
 
 def test_answers_when_they_do_not_fit_then_the_same_scopes_are_incomplete(
     release: OpenRelease, preparation: Preparation, scoped: Preparer
 ) -> None:
-    here, apart = empty(release, 300_000), empty(release, 300_000)
+    here = empty(release, 300_000)
     preparation.fill(here, release, ASKED)
-    scoped.fill(apart, ASKED, LONG)
-    assert apart.incomplete == here.incomplete != set()
-    assert dict(apart.prepared()) == dict(here.prepared())
-    whole = empty(release)
-    scoped.fill(whole, ASKED, LONG)  # what did not fit was not left for the next
-    assert whole.incomplete == set()
+    there = apart(scoped, release, ASKED, max_bytes=300_000)
+    assert there.incomplete == here.incomplete != set()
+    assert dict(there.prepared()) == dict(here.prepared())
+    assert apart(scoped, release, ASKED).incomplete == set()  # what did not fit was not left for the next
 
 
 @linux
@@ -199,7 +224,7 @@ def test_process_when_it_is_killed_meanwhile_then_that_is_said_and_the_next_is_w
     killer = threading.Timer(0.3, os.kill, (first, signal.SIGKILL))
     killer.start()
     with pytest.raises(PreparerFault, match="ended with -9"):
-        preparer.fill(empty(release), [], LONG)
+        apart(preparer, release)
     assert preparer.process_id is None
     assert has_ended(first)
     assert filled(preparer, release) != first
@@ -214,7 +239,7 @@ def test_process_when_it_is_silent_then_is_waited_for_so_long_and_ended(
     first = filled(preparer, release)
     os.kill(first, signal.SIGSTOP)
     with pytest.raises(PreparerLate, match=r"not done within \d"):
-        preparer.fill(empty(release), [], replace(patience, start=0.1))
+        apart(preparer, release, patience=replace(patience, start=0.1))
     assert preparer.process_id is None
     assert has_ended(first)
 
@@ -238,7 +263,7 @@ def test_cache_when_the_process_was_late_then_the_rest_is_made_here_and_nothing_
     read_entry = preparer_module._entry
     monkeypatch.setattr(preparer_module, "_entry", counted)
     with pytest.raises(PreparerFault):
-        scoped.fill(cache, ASKED, LONG)
+        scoped.fill(release.release_id, ASKED, LONG, lambda facts: cache)
     assert len(cache) == 6
     before = dict(cache.prepared())
     preparation.fill(cache, release, ASKED)
@@ -253,7 +278,7 @@ def test_process_when_the_code_on_disk_is_another_then_refuses(
     filled(preparer, release)
     monkeypatch.setattr("api.preparer.build_id", lambda: "another")
     with pytest.raises(PreparerFault, match="no longer the code that serves"):
-        preparer.fill(empty(release), [], LONG)
+        apart(preparer, release)
 
 
 def test_process_when_the_release_cannot_be_opened_then_says_why(
@@ -262,7 +287,7 @@ def test_process_when_the_release_cannot_be_opened_then_says_why(
     other = Preparer(Settings(warehouse_dir=warehouse, operator="acme"), preparation)
     try:
         with pytest.raises(PreparerFault, match=r"OperatorMismatch: .* serves acme only"):
-            other.fill(empty(release), [], LONG)
+            apart(other, release)
     finally:
         other.close()
 
@@ -275,7 +300,7 @@ def test_preparer_when_stopped_then_what_is_under_way_fails_and_nothing_starts_a
     stopper.start()
     for _ in range(2):
         with pytest.raises(PreparerLate, match="the server stops"):
-            preparer.fill(empty(release), [], LONG)
+            apart(preparer, release)
     stopper.join()
 
 
@@ -343,3 +368,86 @@ def test_answer_when_it_was_asked_for_then_the_next_release_has_it_ready_and_the
         process_id = apart.process_id
     assert has_ended(process_id)  # with the server
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+def test_desk_when_a_release_was_verified_apart_then_it_is_not_hashed_here_even_if_the_process_dies_amid_its_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_tiny(tmp_path, days=2)
+    with Api(Settings(warehouse_dir=tmp_path), prepares_apart=True) as api:
+        desk = api.edge.desk
+        desk.patience = LONG
+        hashed: list[str] = []
+
+        def noted(directory: Path, manifest: Manifest) -> Path:
+            hashed.append(directory.name)
+            return verify_database(directory, manifest)
+
+        monkeypatch.setattr("warehouse.reader.verify_database", noted)
+        whole = publish_tiny(tmp_path, days=3)
+        desk.refresh()
+        assert (api.body("/api/v1/summary")["dataVersion"], hashed) == (whole, [])
+        prepared = len(dict(desk.current.prepared())) if desk.current else 0
+
+        read_entry = preparer_module._entry
+
+        def cut_short(made: Made, stamp: Stamp) -> Entry:
+            if made.key[1] != "/api/v1/summary":
+                raise EOFError
+            return read_entry(made, stamp)
+
+        monkeypatch.setattr(preparer_module, "_entry", cut_short)
+        part = publish_tiny(tmp_path, days=4)
+        desk.refresh()
+        assert (api.body("/api/v1/gap-drivers")["dataVersion"], hashed) == (part, [])
+        assert desk.current is not None and len(dict(desk.current.prepared())) == prepared
+
+
+def test_desk_when_a_release_is_damaged_then_the_last_one_is_served_and_it_is_looked_at_here_until_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = publish_tiny(tmp_path, days=2)
+    with Api(Settings(warehouse_dir=tmp_path), prepares_apart=True) as api:
+        desk = api.edge.desk
+        desk.patience = LONG
+        desk.reader._retry_seconds = 0.0
+        asked: list[str] = []
+        fill = Preparer.fill
+
+        def noted(preparer: Preparer, release_id: str, *more: Any) -> None:
+            asked.append(release_id)
+            fill(preparer, release_id, *more)
+
+        monkeypatch.setattr(Preparer, "fill", noted)
+        second = publish_tiny(tmp_path, days=3)
+        flip_byte(release_path(tmp_path, second), 5_000)
+        for _ in range(3):
+            assert not desk.refresh()
+            assert desk.fault is not None and "SHA-256" in desk.fault
+            assert api.body("/api/v1/summary")["dataVersion"] == first
+        assert asked == [second]
+        flip_byte(release_path(tmp_path, second), 5_000)
+        assert desk.refresh()
+        assert (desk.fault, asked) == (None, [second])
+        third = publish_tiny(tmp_path, days=4)
+        assert desk.refresh()
+        assert asked == [second, third]
+        assert api.body("/api/v1/summary")["dataVersion"] == third
+
+
+def test_patience_when_work_or_file_is_large_then_is_longer_and_never_shorter_than_for_none() -> None:
+    assert Patience().for_work_of(0, 0) == Patience()
+    assert Patience().for_work_of(10, 1_000_000_000) == Patience(start=2.0, silence=5.0, whole=20.0, verifying=10.0)
+
+
+def test_frames_when_answers_are_small_then_few_and_when_large_then_one_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(size: int) -> Made:
+        return Made(("", "", b""), "", "", date(2026, 11, 21), b"", is_carried=False, bodies={"identity": bytes(size)})
+
+    monkeypatch.setattr("api.preparer_work.FRAME_SECONDS", 60.0)
+    small: list[Answer] = [made(10), made(10), PartDone()]
+    assert list(frames(small)) == [small]
+    large: list[Answer] = [made(1 << 20), made(1 << 20), PartDone()]
+    assert list(frames(large)) == [[answer] for answer in large]
+    monkeypatch.setattr("api.preparer_work.FRAME_SECONDS", 0.0)
+    assert list(frames(small)) == [[answer] for answer in small]

@@ -200,5 +200,4 @@ def test_api_when_searched_then_only_these_modules_read_a_release_past_a_view() 
     assert {name: calls for name, calls in unlimited.items() if calls} == {
         "dependencies.py": ['"warm"'],
         "routes/me.py": ['"asset_list"'],
-        "stream_changes.py": ['"node_asset_list"'],
     }

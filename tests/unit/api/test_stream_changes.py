@@ -32,7 +32,7 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Content
     found: dict[str, Contents] = {}
 
     def note(release: OpenRelease) -> None:
-        found[release.release_id] = contents(release, release.extras[CACHE])
+        found[release.release_id] = contents(release.extras[CACHE])
 
     desk = Desk(Settings(warehouse_dir=folder), Preparation(SUBJECTS, [EAST], "base"))
     desk.reader.add_on_open(note)
@@ -117,7 +117,7 @@ def test_scope_when_it_did_not_fit_into_memory_then_judged_by_the_whole(tmp_path
     def note(release: OpenRelease) -> None:
         cache = release.extras[CACHE]
         cache.incomplete.add(EAST.key)
-        kept.append(contents(release, cache))
+        kept.append(contents(cache))
 
     desk.reader.add_on_open(note)
     desk.refresh()

@@ -187,6 +187,56 @@ def test_hooks_when_release_opens_then_run_before_the_switch_and_their_fault_kee
             assert release.extras["bytes"] == [{"release_id": new, "rows": ROWS * 7}]
 
 
+def test_release_when_vouched_for_then_is_neither_hashed_nor_warmed_and_any_other_is(
+    three: Path, book: QueryBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = release_ids(three)
+    swap_pointer(three, first)
+    done: list[tuple[str, str]] = []
+    warm = OpenRelease.warm
+
+    def verified(directory: Path, manifest: Manifest) -> Path:
+        done.append(("hash", directory.name))
+        return verify_database(directory, manifest)
+
+    def warmed(release: OpenRelease) -> None:
+        done.append(("warm", release.release_id))
+        warm(release)
+
+    monkeypatch.setattr("warehouse.reader.verify_database", verified)
+    monkeypatch.setattr(OpenRelease, "warm", warmed)
+    asked: list[str] = []
+
+    def vouch(manifest: Manifest) -> bool:
+        asked.append(manifest.release_id)
+        return manifest.release_id == second
+
+    with ReleaseReader(three, book=book, vouch=vouch) as reader:
+        assert reader.refresh()
+        assert (asked, done) == ([first], [("hash", first), ("warm", first)])
+        swap_pointer(three, second)
+        assert reader.refresh()
+        assert (asked, len(done)) == ([first, second], 2)
+        with reader.lease() as release:
+            assert release.query("which")[0]["rows"] == ROWS * 6
+        with reader.open(third) as other:  # only what is switched to is vouched for
+            assert other.query("which")[0]["rows"] == ROWS * 7
+        assert (asked, done[2:]) == ([first, second], [("hash", third)])
+
+
+def test_release_when_nobody_may_serve_it_then_nobody_is_asked_to_vouch(three: Path) -> None:
+    asked: list[Manifest] = []
+
+    def vouch(manifest: Manifest) -> bool:
+        asked.append(manifest)
+        return True
+
+    with ReleaseReader(three, operator="volve", vouch=vouch) as reader:
+        assert not reader.refresh()
+        assert reader.fault is not None and "volve" in reader.fault
+    assert asked == []
+
+
 def test_open_when_other_releases_are_asked_for_then_three_stay_open_and_the_least_used_is_closed(
     three: Path, book: QueryBook
 ) -> None:
