@@ -70,8 +70,11 @@ class Count:
 class Store(Protocol):
     """Where replicas count together."""
 
-    async def settle(self, rate: Rate, caller: str, window: int, count: Count, *, wait: bool) -> None:
-        """Tells the store what is new and reads what the others counted; without `wait` at some time soon."""
+    async def settle(self, rate: Rate, caller: str, window: int, count: Count, *, wait: bool) -> int | None:
+        """Tells the store what is new and reads what the others counted, without `wait` at some time soon.
+
+        With `wait`, the whole count right after what was told; None where the store does not answer.
+        """
         ...
 
     async def close(self) -> None:
@@ -131,15 +134,18 @@ class Limiter:
         if self._store is not None:
             # Far from a large limit the replicas' counts may be some milliseconds old; near it they decide.
             is_near = limit <= SMALL or 2 * self._used(count, passed) > limit
-            await self._store.settle(self.rate, caller, window, count, wait=is_near)
-            if is_near and self._used(count, passed) > limit:
+            whole = await self._store.settle(self.rate, caller, window, count, wait=is_near)
+            # Its own place in the count decides: by what came at the same time and was counted after it, all would be refused.
+            if is_near and self._used(count, passed, whole) > limit:
                 count.own -= 1
+                await self._store.settle(self.rate, caller, window, count, wait=False)
                 return self._refusal(count, passed)
         remaining = max(0, limit - self._used(count, passed))
         return Verdict(self.rate, remaining, self._left(passed), None)
 
-    def _used(self, count: Count, passed: float) -> int:
-        return math.floor(min(count.previous, self.rate.amount) * (1 - passed)) + count.current
+    def _used(self, count: Count, passed: float, current: int | None = None) -> int:
+        of_before = math.floor(min(count.previous, self.rate.amount) * (1 - passed))
+        return of_before + (count.current if current is None else current)
 
     def _left(self, passed: float) -> int:
         return math.ceil((1 - passed) * self.rate.seconds)

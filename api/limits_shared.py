@@ -42,20 +42,26 @@ class SharedCounts:
         self._is_down = False
         self._waiting: dict[tuple[str, str, int], tuple[Rate, Count]] = {}
         self._settler: asyncio.Task[None] | None = None
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[int | None]] = set()
 
-    async def settle(self, rate: Rate, caller: str, window: int, count: Count, *, wait: bool) -> None:
-        """Tells Redis what is new of the count and reads the whole. Never raises."""
+    async def settle(self, rate: Rate, caller: str, window: int, count: Count, *, wait: bool) -> int | None:
+        """Tells Redis what is new of the count; with `wait` the whole right after it, None if it is not heard in time.
+
+        Never raises.
+        """
         if self._now() < self._paused_until:
-            return
+            return None
         if wait:
-            if len(self._under_way) < MAX_AT_ONCE:
-                # What is late goes on: breaking it off would cost the connection, and the next request would wait for a new one.
-                await asyncio.wait([self._begin(rate, caller, window, count)], timeout=self._wait_seconds)
-            return
+            if len(self._under_way) >= MAX_AT_ONCE:
+                return None
+            task = self._begin(rate, caller, window, count)
+            # What is late goes on: breaking it off would cost the connection, and the next request would wait for a new one.
+            await asyncio.wait([task], timeout=self._wait_seconds)
+            return task.result() if task.done() and not task.cancelled() else None
         self._waiting[(rate.name, caller, window)] = (rate, count)
         if self._settler is None or self._settler.done():
             self._settler = asyncio.get_running_loop().create_task(self._settle_soon())
+        return None
 
     async def close(self) -> None:
         """Ends what is under way and closes the connections."""
@@ -67,8 +73,8 @@ class SharedCounts:
             async with asyncio.timeout(SILENT_SECONDS):
                 await cast(Any, self._storage.bridge).get_connection().aclose()
 
-    def _begin(self, rate: Rate, caller: str, window: int, count: Count) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(self._try(rate, caller, window, count))
+    def _begin(self, rate: Rate, caller: str, window: int, count: Count) -> asyncio.Task[int | None]:
+        task = asyncio.get_running_loop().create_task(self._tell(rate, caller, window, count, _taken(count)))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return task
@@ -82,29 +88,28 @@ class SharedCounts:
                 if self._now() < self._paused_until:
                     return
                 some = items[first : first + MAX_AT_ONCE]
-                await asyncio.gather(*(self._try(rate, key[1], key[2], count) for key, (rate, count) in some))
+                telling = (self._tell(rate, key[1], key[2], count, _taken(count)) for key, (rate, count) in some)
+                await asyncio.gather(*telling)
 
-    async def _try(self, rate: Rate, caller: str, window: int, count: Count) -> None:
-        told = count.own
-        count.own = 0
-        count.shared += told  # meanwhile counted as told
+    async def _tell(self, rate: Rate, caller: str, window: int, count: Count, told: int) -> int | None:
         try:
             key = f"{rate.name}:{caller}"
             if not count.is_read:
                 previous = await self._storage.get(f"{key}:{window - 1}")
                 count.previous, count.is_read = max(count.previous, previous), True
-            whole = await self._storage.incr(f"{key}:{window}", 2 * rate.seconds, amount=told)
+            whole: int = await self._storage.incr(f"{key}:{window}", 2 * rate.seconds, amount=told)
         except Exception as fault:  # noqa: BLE001 - whatever the store does, requests go on
             # It may have been counted nevertheless; a request counted twice is better than none.
             count.shared -= told
             count.own += told
             self._failed(fault)
-            return
+            return None
         # Others of this process may have settled the same count meanwhile: a count only grows.
         count.shared = max(count.shared, whole) if told >= 0 else whole
         if self._is_down:
             self._is_down = False
             logger.warning("rate limits are shared again")
+        return whole
 
     def _failed(self, fault: BaseException) -> None:
         self._paused_until = self._now() + PAUSE_SECONDS
@@ -114,3 +119,11 @@ class SharedCounts:
             logger.warning(
                 "rate limits are counted by each process alone: Redis does not answer", extra={"fields": fields}
             )
+
+
+def _taken(count: Count) -> int:
+    """What is new of the count, from now on taken for told: what comes at the same time is told by itself."""
+    told = count.own
+    count.own = 0
+    count.shared += told
+    return told

@@ -96,11 +96,14 @@ class Together:
         self.counts: dict[tuple[str, int], int] = {}
         self.waited = 0
 
-    async def settle(self, rate: Rate, caller: str, window: int, count: Count, *, wait: bool) -> None:
-        if wait:
-            self.waited += 1
-            self.counts[(caller, window)] = self.counts.get((caller, window), 0) + count.own
-            count.shared, count.own = self.counts[(caller, window)], 0
+    async def settle(self, rate: Rate, caller: str, window: int, count: Count, *, wait: bool) -> int | None:
+        if not wait:
+            return None
+        self.waited += 1
+        whole = self.counts[(caller, window)] = self.counts.get((caller, window), 0) + count.own
+        count.shared, count.own = whole, 0
+        await asyncio.sleep(0)  # requests that came at the same time are counted before this one hears of it
+        return whole
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -112,6 +115,18 @@ def test_replicas_when_they_share_a_store_then_together_they_keep_the_rate() -> 
     answers = [passed(ask(replicas[n % 2])) for n in range(30)]
     assert sum(answers) == 10
     assert store.waited <= 12  # once refused, the store is not waited for
+
+
+def test_requests_when_they_come_at_once_then_as_many_as_the_rate_pass_and_the_others_are_not_counted() -> None:
+    store = Together()
+    replicas = [Limiter(Rate("default", 5, 60), store, Clock()) for _ in range(2)]
+
+    async def at_once() -> list[Verdict]:
+        return await asyncio.gather(*(replicas[n % 2].ask("a") for n in range(12)))
+
+    assert [passed(verdict) for verdict in asyncio.run(at_once())] == [True] * 5 + [False] * 7
+    told = store.counts[("a", 100)]
+    assert told + sum(replica._counts["a"].own for replica in replicas) == 5
 
 
 def test_replicas_when_they_are_far_from_a_large_rate_then_the_store_is_not_waited_for() -> None:
