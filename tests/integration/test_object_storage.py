@@ -50,6 +50,8 @@ FEW = Retention(count=4, age=timedelta(0), keep_last_of_month=False)
 Storage = Azurite | S3
 STARTS: dict[str, Callable[[Path], AbstractContextManager[Storage]]] = {"az": azurite, "s3": s3}
 only_azure = pytest.mark.parametrize("storage", ["az"], indirect=True)
+# What hardly depends on who keeps the bytes.
+azure_first = pytest.mark.parametrize("storage", ["az", pytest.param("s3", marks=pytest.mark.slow)], indirect=True)
 
 
 @pytest.fixture(scope="module", params=list(STARTS))
@@ -337,6 +339,7 @@ def test_publisher_when_killed_while_it_sends_then_the_pointer_is_valid_and_hous
     assert left_in(folder) == []
 
 
+@azure_first
 def test_upload_when_the_line_breaks_midway_then_a_fault_names_it_and_the_next_run_publishes(
     storage: Storage, publishers: tuple[Publisher, Publisher], tmp_path: Path
 ) -> None:
@@ -371,6 +374,7 @@ def test_request_when_its_connection_is_closed_without_an_answer_then_asked_agai
         assert patient.read("x") is None
 
 
+@azure_first
 def test_replica_when_the_blob_is_damaged_then_refused_and_the_last_good_one_stays(
     storage: Storage, publishers: tuple[Publisher, Publisher], tmp_path: Path
 ) -> None:

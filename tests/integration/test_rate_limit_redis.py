@@ -165,11 +165,3 @@ def test_replica_when_redis_hangs_dies_and_returns_then_no_request_fails_or_wait
             left = int(ask(other)[1]["ratelimit"].split(";")[1][2:])
         assert left < 57
     sys.stdout.write(f"slowest without Redis {1000 * max(seconds for _, _, seconds in hung + dead):.0f} ms\n")
-
-
-def test_exports_when_they_are_asked_for_then_they_have_a_rate_of_their_own(warehouse: Path, tmp_path: Path) -> None:
-    with served(warehouse, tmp_path / "log", RATE_LIMIT="off", RATE_LIMIT_EXPORTS="2/day") as port:
-        answers = [ask(port, "/api/v1/exports/nothing") for _ in range(3)]
-        assert "ratelimit" not in ask(port)[1]
-    assert [status == 429 for status, _, _ in answers] == [False, False, True]
-    assert answers[0][1]["ratelimit-policy"] == '"exports";q=2;w=86400'

@@ -1,6 +1,7 @@
 """The sliding window: never more than the rate, honest about when to come again, apart by caller, shared where a store is."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -187,8 +188,8 @@ def test_settings_when_a_rate_or_redis_is_wrong_then_a_fault_names_it_and_no_pas
     assert "secret" not in repr(Settings(redis_url="redis://:secret@redis"))
 
 
-def test_api_when_a_caller_sends_too_much_then_429_with_when_to_come_again(tiny_warehouse: object) -> None:
-    given = Settings(warehouse_dir=tiny_warehouse, rate_limit=Rate("default", 3, 3600))  # type: ignore[arg-type]
+def test_api_when_a_caller_sends_too_much_then_429_with_when_to_come_again(tiny_warehouse: Path) -> None:
+    given = Settings(warehouse_dir=tiny_warehouse, rate_limit=Rate("default", 3, 3600))
     with Api(given) as api:
         answers = [api.get("/api/v1/summary") for _ in range(4)]
         assert [a.status_code for a in answers] == [200, 200, 200, 429]
@@ -202,3 +203,11 @@ def test_api_when_a_caller_sends_too_much_then_429_with_when_to_come_again(tiny_
         assert api.get("/api/v1/summary", {"if-none-match": tag}).status_code == 429
         assert api.get("/healthz").status_code == 200
         assert "ratelimit" not in api.get("/readyz").headers
+
+
+def test_exports_when_they_are_asked_for_then_they_have_a_rate_of_their_own(tiny_warehouse: Path) -> None:
+    with Api(Settings(warehouse_dir=tiny_warehouse, rate_limit_exports=Rate("exports", 2, 86400))) as api:
+        answers = [api.get("/api/v1/exports/nothing") for _ in range(3)]
+        assert [answer.status_code == 429 for answer in answers] == [False, False, True]
+        assert answers[0].headers["ratelimit-policy"] == '"exports";q=2;w=86400'
+        assert "ratelimit" not in api.get("/api/v1/summary").headers
