@@ -232,7 +232,7 @@ def test_release_when_published_then_every_replica_has_it_and_the_commands_work_
 def test_pointer_when_two_swap_at_the_same_time_then_one_wins_each_time(storage: Storage) -> None:
     url = storage.lake_url()
     remotes = [Remote(open_objects(storage.place(url).child("_releases"), BRISK)) for _ in range(2)]
-    rounds, barrier = 100, Barrier(2)
+    rounds, barrier = 50, Barrier(2)
     ids = [f"20260101T0000{side:02d}Z-0000000{side}" for side in range(2)]
 
     def swap(side: int) -> list[bool]:
