@@ -14,7 +14,7 @@ export OPERATOR
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: bench-ingest bench-publishing openapi examples types help install lock demo test test-all lint format api dagster doctor simulators notebooks release-path release-list release-show release-activate release-resume clean
+.PHONY: bench-ingest bench-publishing bench-healing openapi examples types help install lock demo test test-all lint format api dagster doctor simulators notebooks release-path release-list release-show release-activate release-resume clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -81,6 +81,9 @@ bench-ingest: $(CLIENTS) ## measure the clients against other people's, side by 
 
 bench-publishing: install ## measure what callers feel of releases published back to back; minutes
 	@$(BIN)/python -m benchmarks.publishing
+
+bench-healing: $(NODE_TOOLS) ## measure how soon replicas serve the newest release, after faults too; minutes
+	@$(BIN)/python -m benchmarks.healing
 
 lint: install ## Ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache

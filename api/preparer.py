@@ -34,7 +34,7 @@ class Patience:
     """Seconds that a release waits: for a process that is started, for a file to be verified, between two answers, and for
     all of them beside start and verification."""
 
-    start: float = 2.0
+    start: float = 1.5
     silence: float = 0.5
     whole: float = 2.0
     verifying: float = 0.0

@@ -28,8 +28,9 @@ LOCK = ".mirror.lock"
 LISTING_SECONDS = 30.0
 # A copy that does not match its manifest is fetched again this often, unless the pointer moves.
 CORRUPT_SECONDS = 30.0
-# The longest pause after failures: replicas are back within it when the storage is.
-PAUSE_SECONDS = 1.5
+# Storage that failed is asked again this soon, so that replicas are back when it is: one that hangs costs a request for each
+# of the driver's own patience anyway.
+PAUSE_SECONDS = 0.5
 # Small files fetched between two looks at the pointer.
 BATCH = 50
 
@@ -59,7 +60,6 @@ class Mirror:
         self._pointer_tag: str | None = None
         self._status_tag: str | None = None
         self._label_tags: dict[str, str] = {}
-        self._failures = 0
         self._next_at = 0.0
         self._listing_at = 0.0
         self._corrupt_until = 0.0
@@ -84,13 +84,10 @@ class Mirror:
                 self._follow_kept(BATCH)
             if now >= self._corrupt_until:
                 self.fault = None
-            self._failures = 0
             self._next_at = time.monotonic() + self._poll_seconds
         except (WarehouseError, OSError) as fault:
             self.fault = str(fault)
-            pause = max(self._poll_seconds, min(self._poll_seconds * 2**self._failures, PAUSE_SECONDS))
-            self._failures = min(self._failures + 1, 10)
-            self._next_at = time.monotonic() + pause
+            self._next_at = time.monotonic() + PAUSE_SECONDS
         return moved
 
     def distrust(self) -> None:

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import nullcontext
+from functools import partial
 from types import TracebackType
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import httpx
 
 from api.app import create_app
 from api.edge import Edge
+from api.preparer import Preparer
 from api.settings import Settings
 
 
@@ -18,8 +19,9 @@ class Api:
     """The application while it runs. `get` asks for one address; headers that httpx would add are left out."""
 
     def __init__(self, settings: Settings, *, prepares_apart: bool = False) -> None:
-        # A process for each switch is for those tests alone that are about it.
-        with nullcontext() if prepares_apart else patch("api.app.Preparer", return_value=None):
+        # A process for each switch is for those tests alone that are about it, and beside other tests it must not give way.
+        stand_in = partial(Preparer, gives_way=False) if prepares_apart else Mock(return_value=None)
+        with patch("api.app.Preparer", stand_in):
             self.edge: Edge = create_app(settings)
         self._runner = asyncio.Runner()
         self._started = asyncio.Event()

@@ -437,7 +437,7 @@ def test_desk_when_a_release_is_damaged_then_the_last_one_is_served_and_it_is_lo
 
 def test_patience_when_work_or_file_is_large_then_is_longer_and_never_shorter_than_for_none() -> None:
     assert Patience().for_work_of(0, 0) == Patience()
-    assert Patience().for_work_of(10, 1_000_000_000) == Patience(start=2.0, silence=5.0, whole=20.0, verifying=10.0)
+    assert Patience().for_work_of(10, 1_000_000_000) == Patience(start=1.5, silence=5.0, whole=20.0, verifying=10.0)
 
 
 def test_frames_when_answers_are_small_then_few_and_when_large_then_one_each(monkeypatch: pytest.MonkeyPatch) -> None:
