@@ -171,7 +171,7 @@ def test_publisher_when_the_disk_is_full_then_readers_keep_theirs_and_room_is_al
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("flips", [20, ALL])
+@pytest.mark.parametrize("flips", [10, ALL])
 def test_api_when_any_byte_of_a_new_release_is_flipped_then_the_last_good_one_serves_and_readiness_says_so(
     warehouse: Path, flips: int, caplog: pytest.LogCaptureFixture
 ) -> None:

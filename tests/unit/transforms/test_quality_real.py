@@ -1,6 +1,6 @@
 """Real defects: AEMO's unit slips and negative flows, 3W's stuck, impossible and missing transmitters, judged by the transforms.
 
-The committed slices hold every defect; where the whole sets lie beside the repository the same proofs run on them too.
+The committed slices hold every defect; where the whole sets lie beside the repository the same proofs run on them too (slow).
 """
 
 import json
@@ -35,7 +35,7 @@ def shared(name: str) -> Path:
 # --- AEMO: daily flows of facilities, 2008 to 2017 ---------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=["slice", "whole set"])
+@pytest.fixture(scope="module", params=["slice", pytest.param("whole set", marks=pytest.mark.slow)])
 def flows(request: pytest.FixtureRequest) -> pl.DataFrame:
     path = DATA / "aemo" / "flows_with_faults.parquet"
     frame = pl.read_parquet(path if request.param == "slice" else shared("aemo_actual_flows.parquet"))
@@ -103,7 +103,7 @@ def test_flows_when_ten_years_of_them_then_slips_and_negatives_are_quarantined_a
 # --- 3W: recordings of one sample a second -----------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=["slice", "whole set"])
+@pytest.fixture(scope="module", params=["slice", pytest.param("whole set", marks=pytest.mark.slow)])
 def samples(request: pytest.FixtureRequest) -> pl.DataFrame:
     """One row a tag and sample of all recordings, as long() gives it, with tag_id."""
     is_slice = request.param == "slice"
