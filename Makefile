@@ -14,7 +14,7 @@ export OPERATOR
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: bench-ingest bench-publishing bench-healing openapi examples types help install lock demo test test-all lint format api dagster doctor simulators notebooks release-path release-list release-show release-activate release-resume clean
+.PHONY: bench-ingest bench-publishing bench-healing bench-blocks openapi examples types help install lock demo test test-all lint format api dagster doctor simulators notebooks release-path release-list release-show release-activate release-resume clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -84,6 +84,9 @@ bench-publishing: install ## measure what callers feel of releases published bac
 
 bench-healing: $(NODE_TOOLS) ## measure how soon replicas serve the newest release, after faults too; minutes
 	@$(BIN)/python -m benchmarks.healing
+
+bench-blocks: install ## measure what a release file costs at different block sizes; a minute
+	@$(BIN)/python -m benchmarks.block_size
 
 lint: install ## Ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache

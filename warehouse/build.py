@@ -35,7 +35,7 @@ from warehouse.manifest import (
     write_manifest,
 )
 from warehouse.pointer import Pointer, read_pointer
-from warehouse.release import newest_release
+from warehouse.release import newest_release, second_of
 from warehouse.retention import sweep_building
 
 
@@ -99,8 +99,11 @@ def build_release(
     progress: database.Progress | None = None,
     waivers: Sequence[Waiver] = (),
     built_at: datetime | None = None,
+    lost: str | None = None,
 ) -> BuildResult:
     """Build a release from `tables` (catalogue name → rows at the catalogue's grain, in base units), not yet in force.
+
+    `lost` is the release that was built of them before and lost its race: its id is not given a second time.
 
     Raises BuildInputError (all faults of the input at once), OperatorMismatch, BuildFailed (a full disk). A frame that
     breaks its schema and a failed gate do not raise: they refuse the build, which is then kept under `refused/`.
@@ -122,7 +125,7 @@ def build_release(
             checks=tuple(kept.checks),
             unchanged_release_id=kept.release_id,
         )
-    moment = _build_time(warehouse_dir, built_at)
+    moment = _build_time(warehouse_dir, built_at, lost)
     release_id = f"{moment:%Y%m%dT%H%M%SZ}-{content[:8]}"
     sweep_building(warehouse_dir)
     work = files.building_dir(warehouse_dir) / f"{release_id}.{os.getpid()}-{secrets.token_hex(4)}"
@@ -332,9 +335,14 @@ def _kept_with(warehouse_dir: Path, content: str, base: _Base) -> Manifest | Non
     return newest
 
 
-def _build_time(warehouse_dir: Path, built_at: datetime | None) -> datetime:
-    """Now, but always after the newest kept release, so that order of building is order of time whatever the clock does."""
+def _build_time(warehouse_dir: Path, built_at: datetime | None, lost: str | None) -> datetime:
+    """Now, but always after the newest kept release, so that order of building is order of time whatever the clock does.
+
+    Of equal content, what tells ids apart is the second: the one after a lost release's is the first that is free.
+    """
     moment = (built_at or datetime.now(UTC)).astimezone(UTC)
+    if lost is not None:
+        moment = max(moment, second_of(lost) + timedelta(seconds=1))
     newest = newest_release(warehouse_dir)
     return max(moment, newest.built_at_utc + timedelta(microseconds=1)) if newest else moment
 

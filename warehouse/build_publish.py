@@ -58,12 +58,19 @@ def build_and_publish(
     if mirror is None:
         refuse_local_change(warehouse_dir)
     lost: PointerMoved | ReleaseTaken | None = None
+    lost_id: str | None = None
     given = pending(warehouse_dir) if mirror is None else pending_waivers(mirror.remote)
     for _ in range(ATTEMPTS):
         if mirror is not None:
             mirror.before_build()
         built = build_release(
-            warehouse_dir, tables, info=info, progress=progress, waivers=[*waivers, *given], built_at=built_at
+            warehouse_dir,
+            tables,
+            info=info,
+            progress=progress,
+            waivers=[*waivers, *given],
+            built_at=built_at,
+            lost=lost_id,
         )
         if built.refused:
             return PublishResult(
@@ -77,7 +84,7 @@ def build_and_publish(
             else:
                 pointer, is_active = publish_remote(mirror, release_id, expected_sequence=built.base_sequence)
         except (PointerMoved, ReleaseTaken) as moved:
-            lost = moved
+            lost, lost_id = moved, release_id
             is_taken = isinstance(moved, ReleaseTaken)
             if built.unchanged_release_id is None or is_taken:
                 if mirror is not None and not is_taken:

@@ -55,13 +55,14 @@ def nearest_release(ids: list[str], release_id: str) -> str | None:
     if not ids:
         return None
     try:
-        wanted = _stamp(release_id)
-        return min(ids, key=lambda kept: abs((_stamp(kept) - wanted).total_seconds()))
+        wanted = second_of(release_id)
+        return min(ids, key=lambda kept: abs((second_of(kept) - wanted).total_seconds()))
     except ValueError:
         return max(ids)
 
 
-def _stamp(release_id: str) -> datetime:
+def second_of(release_id: str) -> datetime:
+    """The second of its build, as its id says. Raises ValueError for what is no release's id."""
     return datetime.strptime(release_id.split("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from warehouse.release import second_of
 from warehouse.release_files import LABEL, MANIFEST
 from warehouse.remote import PRUNED, Remote, Stored
 from warehouse.retention import Retention
@@ -55,8 +56,7 @@ def _leaving(remote: Remote, kept: Sequence[Stored], policy: Retention, moment: 
     last_of_month = {release.release_id[:6]: release.release_id for release in kept}
     leaving = []
     for position, release in enumerate(kept):
-        built = datetime.strptime(release.release_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-        is_recent = len(kept) - position <= policy.count or moment - built < policy.age
+        is_recent = len(kept) - position <= policy.count or moment - second_of(release.release_id) < policy.age
         is_month_end = policy.keep_last_of_month and last_of_month[release.release_id[:6]] == release.release_id
         if not (is_recent or is_month_end or LABEL in release.files or release.release_id == in_force):
             leaving.append(release)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from warehouse import release_files as files
 from warehouse.pointer import LOCK, POINTER, read_pointer
-from warehouse.release import ReleaseSummary, list_releases, read_label, release_ids
+from warehouse.release import ReleaseSummary, list_releases, read_label, release_ids, second_of
 from warehouse.status import STATUS
 from warehouse.waivers import WAIVERS
 
@@ -54,7 +54,7 @@ def prune(warehouse_dir: Path, policy: Retention | None = None, *, now: datetime
 def _built(release: ReleaseSummary) -> datetime:
     if release.built_at_utc is not None:
         return release.built_at_utc
-    return datetime.strptime(release.release_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    return second_of(release.release_id)
 
 
 def discard_unpublished(warehouse_dir: Path, release_id: str) -> bool:

@@ -322,6 +322,27 @@ def test_publish_when_another_build_won_then_pointer_moved_and_retry_builds_from
     assert release_path(warehouse).parent.name == fast.release_id
 
 
+def test_publish_when_it_lost_and_builds_again_within_the_second_then_no_id_is_given_twice(warehouse: Path) -> None:
+    kept = newest_release(warehouse)
+    assert kept is not None
+    moment = kept.built_at_utc.replace(microsecond=0) + timedelta(hours=1)
+    slow_tables, fast_tables = tiny_release_tables(6), tiny_release_tables(7)
+    built: list[str] = []
+
+    def overtaken(step: str) -> None:
+        if step.startswith("built release"):
+            built.append(step.split()[-1])
+            if len(built) == 1:
+                build_and_publish(warehouse, fast_tables, info=request_for(fast_tables), built_at=moment)
+
+    result = build_and_publish(
+        warehouse, slow_tables, info=request_for(slow_tables), progress=overtaken, built_at=moment
+    )
+    assert len(set(built)) == 2
+    assert (result.is_active, result.release_id) == (True, built[1])
+    assert built[0] not in release_ids(warehouse)
+
+
 def test_fingerprint_when_catalogue_stays_then_stable_and_views_are_parsed() -> None:
     assert ddl.fingerprint() == ddl.fingerprint()
     event = next(view for view in ddl.views() if view.name == "event")
