@@ -287,7 +287,7 @@ def test_process_when_the_code_on_disk_is_another_then_refuses(
 def test_process_when_the_release_cannot_be_opened_then_says_why(
     warehouse: Path, release: OpenRelease, preparation: Preparation
 ) -> None:
-    other = Preparer(Settings(warehouse_dir=warehouse, operator="acme"), preparation)
+    other = Preparer(Settings(warehouse_dir=warehouse, operator="acme"), preparation, gives_way=False)
     try:
         with pytest.raises(PreparerFault, match=r"OperatorMismatch: .* serves acme only"):
             apart(other, release)
@@ -313,7 +313,7 @@ def test_process_when_the_server_is_killed_then_ends_too(warehouse: Path) -> Non
         "import sys; from pathlib import Path\n"
         "from tests.unit.api.test_preparer import *\n"
         "settings = Settings(warehouse_dir=Path(sys.argv[1]))\n"
-        "preparer = Preparer(settings, Preparation(SUBJECTS, [], 'base'))\n"
+        "preparer = Preparer(settings, Preparation(SUBJECTS, [], 'base'), gives_way=False)\n"
         "reader = ReleaseReader(settings.warehouse_dir); reader.refresh()\n"
         "with reader.lease() as release:\n"
         "    print(filled(preparer, release), flush=True); sys.stdin.read()\n"
